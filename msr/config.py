@@ -1,0 +1,67 @@
+"""Settings of the training loop, checked by name, type and range before anything starts."""
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from .objective import nearest
+from .optim import OPTIMIZERS
+
+PRECISIONS = ("auto", "bf16", "float32")
+
+
+@dataclass(frozen=True)
+class Train:
+    """How long and how fast. Raises ValueError or TypeError, one line, for a value that cannot be meant."""
+
+    epochs: int = 100                   # passes over the training images
+    batch_size: int = 128               # images per step over all ranks; each gives V views
+    optimizer: str = "adamw"            # adamw (small CPU runs), lars (the paper's), sgd
+    lr: float = 1e-3                    # peak rate: as it is for adamw, × batch_size / 256 for lars and sgd
+    weight_decay: float = 1e-6          # not on biases and normalisation
+    warmup_epochs: float = 1.0          # linear warm-up, then cosine to 0
+    clip: float = 0.0                   # largest gradient norm; 0: no clipping
+    precision: str = "auto"             # auto: bf16 autocast where the processor has it, else float32
+    adaptive: bool = False              # adjust λ by dual ascent
+    epsilon: float = 0.1                # the violation that adaptive λ allows, scale-free
+    dual_rate: float = 0.01             # η of the λ step, cosine to 0
+    dual_warmup_epochs: float = 1.0     # λ rests for so long
+    seed: int = 0                       # of the data order and of every augmentation
+    log_every: int = 50                 # steps between two lines of the log
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), {"int": int, "float": float, "str": str, "bool": bool}[field.type]
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                object.__setattr__(self, field.name, float(value))
+            elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                raise TypeError(f"{field.name} = {value!r} is a {type(value).__name__}; give {'an' if kind is int else 'a'} {kind.__name__}"
+                                + (f" ({float(value)})" if kind is float and _is_number(value) else ""))
+        for name, low in (("epochs", 1), ("batch_size", 2), ("log_every", 1), ("lr", 0), ("weight_decay", 0),
+                          ("warmup_epochs", 0), ("clip", 0), ("dual_rate", 0), ("epsilon", 0)):
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} = {getattr(self, name)}; give {low} or more")
+        for name, allowed in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"unknown {name} '{getattr(self, name)}'; choose {', '.join(allowed)}")
+
+    @classmethod
+    def of(cls, **settings) -> "Train":
+        """As the constructor, but an unknown name is answered with the nearest right one."""
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in known:
+                raise ValueError(f"unknown setting '{name}'{nearest(name, known)}; choose {', '.join(known)}")
+        return cls(**settings)
+
+    @property
+    def peak_lr(self) -> float:
+        return self.lr if self.optimizer == "adamw" else self.lr * self.batch_size / 256
+
+
+def _is_number(value) -> bool:
+    try:
+        float(value)
+        return True
+    except (TypeError, ValueError):
+        return False

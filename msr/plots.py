@@ -1,0 +1,142 @@
+"""Figures, from arrays only. Every function returns a matplotlib Figure and draws on nothing global."""
+from __future__ import annotations
+
+from typing import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+# One colour per kind of space, the same on every page (Okabe & Ito: distinct for colour-blind readers).
+COLORS = {"h": "#444444", "content": "#0072B2", "appearance": "#D55E00", "spatial": "#009E73", "joined": "#999999"}
+SPARE = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10.5, "axes.titleweight": "bold",
+         "figure.dpi": 110, "savefig.dpi": 160, "savefig.bbox": "tight", "legend.frameon": False, "figure.constrained_layout.use": True}
+
+
+def color(name: str, among: Sequence[str] = ()) -> str:
+    """The colour of a space; spaces without one of their own take the spare colours in order."""
+    if name in COLORS:
+        return COLORS[name]
+    others = [n for n in among if n not in COLORS]
+    return SPARE[others.index(name) % len(SPARE)] if name in others else "#CC79A7"
+
+
+def figure(rows=1, columns=1, width=3.2, height=2.6, **options) -> tuple[Figure, np.ndarray]:
+    """A figure of rows × columns panels, each width × height inches, and its axes [rows, columns]."""
+    with plt.rc_context(STYLE):
+        fig, axes = plt.subplots(rows, columns, figsize=(columns * width, rows * height), squeeze=False, **options)
+    plt.close(fig)                                            # shown once, by the cell that returns it
+    return fig, axes
+
+
+def to_image(x) -> np.ndarray:
+    """[3, S, S], uint8 or float in [0, 1] -> [S, S, 3] in [0, 1]."""
+    x = np.asarray(x)
+    x = x / 255 if x.dtype == np.uint8 else x
+    return np.clip(x.astype(np.float32).transpose(1, 2, 0), 0, 1)
+
+
+def views(originals, views, titles: Sequence[str], shared: Sequence[str]) -> Figure:
+    """One row per image: the original, then its views, each under its title and what it shares with the query.
+
+    originals [B, 3, S, S], views [V, B, 3, S, S], in [0, 1]; titles and shared: one text per view, `shared` in the
+    colour of the last space it names.
+    """
+    V, B = len(views), len(originals)
+    fig, axes = figure(B, V + 1, width=1.5, height=1.5)
+    for b in range(B):
+        for axis, image in zip(axes[b], [originals[b], *(view[b] for view in views)]):
+            axis.imshow(to_image(image))
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+    for axis, title, share in zip(axes[0], ["image", *titles], ["", *shared]):
+        axis.set_title(share, fontsize=9, fontweight="normal", color=COLORS.get(share.split()[-1] if share else "", "#444444"))
+        axis.text(0.5, 1.2, title, transform=axis.transAxes, ha="center", va="bottom", fontsize=10.5, fontweight="bold")
+    return fig
+
+
+def curves(logs: Sequence[list[dict]], spaces: Sequence[str]) -> Figure:
+    """Alignment and λ of each space and the spread over training; one line per space: the mean over runs, a band of ± 1
+    standard deviation where there are several."""
+    fig, axes = figure(1, 3, width=3.3, height=2.7)
+    epochs = np.array([line["epoch"] for line in logs[0]])
+
+    def draw(axis, key, tint, label=None):
+        values = np.array([[line[key] for line in log] for log in logs])                      # [runs, lines]
+        mean, std = values.mean(axis=0), values.std(axis=0)
+        axis.plot(epochs, mean, color=tint, label=label, lw=1.8, marker="o" if len(epochs) < 5 else None)
+        axis.fill_between(epochs, mean - std, mean + std, color=tint, alpha=0.2, lw=0)
+
+    for space in spaces:
+        draw(axes[0, 0], f"violation/{space}", color(space, spaces), space)
+        draw(axes[0, 2], f"lambda/{space}", color(space, spaces), space)
+    draw(axes[0, 1], "spread", "black")
+    for axis, title in zip(axes[0], ("misalignment $c_m$ per space", "spread (− joint entropy)", r"weight $\lambda_m$")):
+        axis.set_title(title, loc="left")
+        axis.set_xlabel("epoch")
+    axes[0, 0].set_ylim(bottom=0)
+    axes[0, 2].set_ylim(bottom=0)
+    axes[0, 0].legend(fontsize=9)
+    return fig
+
+
+def heatmap(table: dict[str, dict[str, dict]], rows: Sequence[str] = (), columns: Sequence[str] = (), title="", low=0.0, high=1.0,
+            cmap="Blues", names: dict[str, str] | None = None) -> Figure:
+    """table[row][column] = {"value", "std", "n"} as in metrics.json; the spread is printed where n > 1. Values outside
+    [low, high] keep the end's colour. names: labels to show in place of the keys."""
+    rows, columns = list(rows or table), list(columns or next(iter(table.values())))
+    value = np.array([[table[r][c]["value"] if c in table[r] else np.nan for c in columns] for r in rows])
+    fig, axes = figure(width=max(2.6, 1.5 + 0.82 * len(columns)), height=max(1.8, 0.9 + 0.46 * len(rows)))
+    axis = axes[0, 0]
+    shade = axis.imshow(value, cmap=cmap, vmin=low, vmax=high, aspect="auto")
+    for i, r in enumerate(rows):
+        for j, c in enumerate(columns):
+            if np.isnan(value[i, j]):
+                continue
+            cell = table[r][c]
+            dark = sum(w * v for w, v in zip((0.3, 0.59, 0.11), shade.cmap(shade.norm(value[i, j]))[:3])) < 0.55
+            text = f"{cell['value']:.2f}".replace("-0.00", "0.00").replace("-", "−")
+            if cell.get("n", 1) > 1:
+                text += f"\n±{cell['std']:.2f}"
+            axis.text(j, i, text, ha="center", va="center", fontsize=8.5 if "\n" in text else 9.5, linespacing=0.95,
+                      color="white" if dark else "black")
+    show = {**(names or {})}
+    axis.set_xticks(range(len(columns)), [show.get(c, c.replace("_", " ")) for c in columns], rotation=35, ha="right")
+    axis.set_yticks(range(len(rows)), [show.get(r, r.replace("_", " ")) for r in rows])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_xticks(np.arange(len(columns) - 1) + 0.5, minor=True)
+    axis.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
+    axis.grid(which="minor", color="white", lw=1.5)
+    axis.tick_params(which="minor", length=0)
+    if title:
+        axis.set_title(title, loc="left")
+    return fig
+
+
+def neighbours(images, features: dict[str, np.ndarray], queries: Sequence[int], k: int = 6) -> Figure:
+    """For each query image a block of rows, one per space: the query, then its k nearest images in that space.
+
+    images [N, 3, S, S], uint8 or in [0, 1]; features {space: [N, d]}, compared by Euclidean distance after standardising.
+    """
+    spaces = list(features)
+    fig, axes = figure(len(spaces), len(queries) * (k + 2) - 1, width=0.78, height=0.82)
+    for i, space in enumerate(spaces):
+        f = (features[space] - features[space].mean(0)) / (features[space].std(0) + 1e-6)
+        for q, query in enumerate(queries):
+            distance = ((f - f[query])**2).sum(axis=1)
+            distance[query] = -1
+            for j, n in enumerate(np.argsort(distance)[: k + 1]):
+                axis = axes[i, q * (k + 2) + j]
+                axis.imshow(to_image(images[n]))
+                if j == 0:
+                    axis.spines[:].set(visible=True, linewidth=2.5, color=color(space, spaces))
+        axes[i, 0].set_ylabel(space, rotation=0, ha="right", va="center", color=color(space, spaces), fontweight="bold", fontsize=10)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        if not axis.images:
+            axis.set_visible(False)
+        elif axis.spines["left"].get_linewidth() < 2:
+            axis.spines[:].set_visible(False)
+    return fig

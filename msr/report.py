@@ -1,0 +1,106 @@
+"""Sentences and tables of a page, each built from the metrics it states."""
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+
+from .augment import Normalise
+
+STYLES = ("brightness", "contrast", "saturation", "hue", "crop_x", "crop_y", "crop_size", "flip", "rotation")
+
+
+def made_by(notebook: str, profile: str, setup) -> str:
+    """The first lines of a page: the data, the profile, and how to make it better."""
+    c, s = setup.chosen, setup.settings
+    more = {"smoke": "This is a test of the machinery, too short to learn anything.", "quick": "This is a short run: "
+            "`make book PROFILE=standard` trains longer.", "standard": "To go further: more `epochs`, or a GPU and `book/profiles/paper.yml`."}.get(profile, "")
+    sizes = ", ".join(f"{name} {size}" for name, size in zip(setup.spaces.names, setup.spaces.sizes))
+    return (f"**This page ran on {setup.source}**: {len(setup.train):,} for training, {len(setup.val):,} held out, {c['image_size']} px. "
+            f"Profile `{profile}`: {s.epochs} epochs of batches of {s.batch_size}, family `{c['family']}`, backbone `{c['backbone']}`, "
+            f"spaces {sizes}, {c['seeds']} seed{'s' * (c['seeds'] > 1)}, on {setup.device.type}; probes fitted on {len(setup.train_probe):,} and scored "
+            f"on {len(setup.val_probe):,} images. {more}\n\n"
+            f"With your own images: `papermill book/{notebook}.ipynb out.ipynb -p data_dir FOLDER -p epochs 100`.")
+
+
+def unnormalise(x: torch.Tensor) -> torch.Tensor:
+    """Views back to [0, 1], on the CPU, for a figure. x [..., 3, S, S]."""
+    n = Normalise()
+    mean, std = (torch.tensor(v)[:, None, None] for v in (n.mean, n.std))
+    return (x.float().cpu() * std + mean).clamp(0, 1)
+
+
+def columns(table) -> tuple[list[str], list[str]]:
+    """A table's label and factor columns, and its style columns, in order of appearance."""
+    names = list(next(iter(table.values())))
+    styles = [n for n in names if n in STYLES]
+    labels = [n for n in names if n not in styles and not n.endswith("_alone") and n not in ("x", "y")]
+    return labels, styles
+
+
+def number(value: float) -> str:
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def show(cell) -> str:
+    return number(cell["value"]) + ("" if cell["std"] is None else f" ± {cell['std']:.2f}")
+
+
+def words(target: str) -> str:
+    return target.replace("_linear", " (linear)").replace("_knn", " (kNN)").replace("_", " ")
+
+
+def best_spaces(table, targets: Sequence[str], spaces: Sequence[str]) -> str:
+    """Per target the space that tells most of it, and its lead over the next."""
+    if not targets or len(spaces) < 2:
+        return ""
+    lines = ["| target | best space | its score | next | its score | lead |", "|---|---|---|---|---|---|"]
+    for target in targets:
+        first, second = sorted(spaces, key=lambda s: -table[s][target]["value"])[:2]
+        a, b = table[first][target], table[second][target]
+        lines.append(f"| {words(target)} | **{first}** | {show(a)} | {second} | {show(b)} | {number(a['value'] - b['value'])} |")
+    return "\n".join(lines)
+
+
+PROMISED = {"shape_linear": "content", "texture_linear": "content", "color_linear": "appearance", "position": "spatial",
+            "brightness": "appearance", "saturation": "appearance", "hue": "appearance", "crop_x": "spatial", "crop_y": "spatial"}
+
+
+def promises(table, spaces: Sequence[str], margin: float = 0.3) -> str:
+    """Does each target lie where the theory puts it? One line each, for the targets and spaces that this page has."""
+    lines = []
+    for target, home in PROMISED.items() if len(spaces) > 1 else ():
+        if home not in spaces or target not in table[home]:
+            continue
+        other = max((s for s in spaces if s != home), key=lambda s: table[s][target]["value"])
+        own, rival = table[home][target], table[other][target]
+        lead = own["value"] - rival["value"]
+        verdict = "as promised" if lead >= margin else "as promised, by a narrow lead" if lead > 0 else "**not as promised**"
+        lines.append(f"- *{words(target)}* belongs to `{home}`: {show(own)}; at most {show(rival)} elsewhere (`{other}`): {verdict}.")
+    return "\n".join(lines)
+
+
+def sensitivity_sentence(table, spaces: Sequence[str]) -> str:
+    """What the matrix says, style by style, then content."""
+    styles, parts = [s for s in spaces if s != "content"], []
+    for s in styles:
+        own, others = table[s][s]["value"], [table[s][g]["value"] for g in styles if g != s]
+        rest = f" and to the other{'s' * (len(others) > 1)} with {max(others):.2f}: {own / max(others):.{0 if own > 10 * max(others) else 1}f} times as strongly" if others else ""
+        parts.append(f"`{s}` reacts to its own group with {own:.2f}{rest}")
+    most = max((table["content"][g]["value"] for g in styles), default=0.0)
+    return "In numbers: " + "; ".join(parts) + f". `content` reacts with {most:.2f} at most." if styles else ""
+
+
+def compare(runs, baseline, targets: Sequence[str], paired) -> str:
+    """h of both, and their difference over seeds; better or worse is said only where the interval excludes zero."""
+    def mean(some, space, target):
+        return number(sum(run.table[space][target] for run in some) / len(some))
+
+    lines = ["| target | h, with spaces | h, plain | joined spaces | difference of h | verdict |", "|---|---|---|---|---|---|"]
+    for target in targets:
+        d, half = paired([r.table["h"][target] for r in runs], [r.table["h"][target] for r in baseline])
+        one = half == float("inf")
+        verdict = "one seed: none" if one else "better" if d > half else "worse" if d < -half else "no clear difference"
+        lines.append(f"| {words(target)} | {mean(runs, 'h', target)} | {mean(baseline, 'h', target)} | {mean(runs, 'joined', target)} | "
+                     f"{number(d)}{'' if one else f' ± {half:.2f}'} | {verdict} |")
+    return "\n".join(lines) + "\n\nDifference: with spaces minus plain, the same seeds paired; ± is the half-width of a 95 % t-interval."

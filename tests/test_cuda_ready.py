@@ -1,0 +1,66 @@
+"""CUDA readiness without a GPU: under FakeTensorMode, tensors of device "cuda" raise when they meet the CPU or are read.
+
+What this cannot show: the backward pass, the numbers, the speed, and bf16 (autocast switches itself off without a GPU).
+"""
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, DataDependentOutputException, FakeTensorMode
+
+from msr import duals, models, pairwise, presets
+from msr.objective import FAMILIES, Objective
+from msr.spaces import Spaces
+from msr.train import forward
+from msr.views import Views
+
+S, B = 32, 12
+ALL = dict(rotation=20.0, blur=(0.5, 0.5), solarise=(0.3, 0.3), equalise=(0.3, 0.3))
+
+
+def step(family, groups=("appearance", "spatial"), paired=False, backbone="cnn", bf16=True):
+    """Sampling, views, network, loss and the λ step of one batch on fake CUDA."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        views = Views(*presets.preset("medium", **ALL).pipelines(S), groups, paired)
+        spaces = Spaces.of(groups, [8] * (len(groups) + 1))
+        with torch.device("cuda"):                            # parameters and buffers only: the step names its own devices
+            net, features = models.backbone(backbone, S)
+            model = models.MultiSpace(net, features, spaces, (64,))
+            objective = Objective(family, spaces, paired=paired)
+        images = torch.randint(0, 256, (B, 3, S, S), dtype=torch.uint8, device="cuda")
+        terms = forward(model, objective, views, images, torch.Generator(device="cpu"), bf16)
+        objective.lambdas.copy_(duals.step(objective.lambdas, terms.violation, 0.1, 0.01))
+        return terms, objective
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("groups", [(), ("appearance", "spatial")])
+@pytest.mark.parametrize("paired", [False, True])
+def test_step_stays_on_the_device(family, groups, paired):
+    terms, objective = step(family, groups, paired)
+    for value in (terms.loss, terms.align, terms.spread, terms.violation, objective.lambdas):
+        assert value.device.type == "cuda" and value.dtype == torch.float32
+
+
+@pytest.mark.parametrize("family", ["simclr", "entropy"])
+def test_chunked_sums_stay_on_the_device(family, monkeypatch):
+    monkeypatch.setattr(pairwise, "CHUNK", 7)
+    assert step(family)[0].loss.device.type == "cuda"
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+def test_backbones(backbone):
+    assert step("simclr", backbone=backbone)[0].loss.device.type == "cuda"
+
+
+def test_the_test_can_fail():
+    """The same mode does raise on a mixed device and on a read."""
+    with FakeTensorMode():
+        x = torch.rand(3, device="cuda")
+        with pytest.raises(RuntimeError, match="device"):
+            x + torch.rand(3, device="cpu")
+        with pytest.raises(DataDependentOutputException):
+            x.sum().item()
+        with pytest.raises(DynamicOutputShapeException):
+            x.nonzero()

@@ -1,0 +1,53 @@
+"""Shapes, stems and the cut of z."""
+import pytest
+import torch
+
+from msr import models
+from msr.spaces import Spaces
+
+SPACES = Spaces.of(("appearance", "spatial"), (5, 3, 2))
+
+
+@pytest.mark.parametrize("name", models.BACKBONES)
+@pytest.mark.parametrize("separate", [False, True])
+def test_shapes(name, separate):
+    net, features = models.backbone(name, 32)
+    model = models.MultiSpace(net, features, SPACES, (16,), separate_style=separate)
+    h, z = model(torch.rand(4, 3, 32, 32))
+    assert h.shape == (4, features) and z.shape == (4, 10)
+    assert {k: v.shape[1] for k, v in SPACES.split(z).items()} == {"content": 5, "appearance": 3, "spatial": 2}
+
+
+def test_separate_projector_keeps_content_apart_from_styles():
+    model = models.MultiSpace(*models.backbone("cnn", 16, width=4), SPACES, (8,), separate_style=True)
+    SPACES.split(model(torch.rand(4, 3, 16, 16))[1])["content"].sum().backward()
+    content, style = model.projector
+    assert any(p.grad.any() for p in content.parameters()) and not any(p.grad.any() for p in style.parameters())
+
+
+def test_small_images_keep_their_resolution():
+    small, large = (models.backbone("resnet18", size)[0] for size in (32, 224))
+    assert small.conv1.stride == (1, 1) and isinstance(small.maxpool, torch.nn.Identity)
+    assert large.conv1.stride == (2, 2) and not isinstance(large.maxpool, torch.nn.Identity)
+
+
+def test_unknown_backbone():
+    with pytest.raises(ValueError, match="unknown backbone 'resnet20'; choose cnn, resnet18"):
+        models.backbone("resnet20")
+
+
+def test_split_and_join_are_inverse():
+    z = torch.rand(7, 2, 10)
+    assert torch.equal(SPACES.join(SPACES.split(z)), z)
+    assert SPACES.slices == {"content": slice(0, 5), "appearance": slice(5, 8), "spatial": slice(8, 10)}
+
+
+@pytest.mark.parametrize("names, sizes", [(("a", "b"), (3,)), (("a", "a"), (3, 3)), (("a",), (0,)), ((), ())])
+def test_spaces_that_cannot_be(names, sizes):
+    with pytest.raises(ValueError):
+        Spaces(names, sizes)
+
+
+def test_wrong_width():
+    with pytest.raises(ValueError, match="z has 9 dimensions"):
+        SPACES.split(torch.rand(2, 9))

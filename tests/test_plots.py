@@ -1,0 +1,44 @@
+"""Figures show the numbers they are given; progress leaves one line per epoch where nobody watches."""
+import numpy as np
+
+from msr import plots
+from msr.progress import Progress
+
+rng = np.random.default_rng(0)
+
+
+def texts(fig):
+    return [t.get_text() for axis in fig.axes for t in axis.texts]
+
+
+def test_heatmap_prints_values_and_spread():
+    table = {"content": {"a": {"value": 0.5, "std": 0.01, "n": 3}, "b": {"value": -0.2, "std": None, "n": 1}}, "h": {"a": {"value": 1.0, "std": None, "n": 1}}}
+    assert texts(plots.heatmap(table, columns=["a", "b"])) == ["0.50\n±0.01", "−0.20", "1.00"]
+
+
+def test_neighbours_are_the_nearest_in_each_space():
+    images, x = rng.uniform(size=(6, 3, 4, 4)), np.arange(6.0)[:, None]
+    fig = plots.neighbours(images, {"content": x, "spatial": x[[0, 5, 1, 2, 3, 4]]}, queries=[0], k=2)
+    shown = [axis.images[0].get_array() for axis in fig.axes if axis.images]
+    for found, expected in zip(shown, [0, 1, 2, 0, 2, 3]):
+        np.testing.assert_allclose(found, images[expected].transpose(1, 2, 0), rtol=1e-6)
+
+
+def test_curves_take_mean_and_band_over_runs():
+    logs = [[{"epoch": e, "spread": s + e, "violation/content": 1.0, "lambda/content": 1.0} for e in range(6)] for s in (0, 2)]
+    fig = plots.curves(logs, ["content"])
+    np.testing.assert_allclose(fig.axes[1].lines[0].get_ydata(), np.arange(6) + 1)
+    band = fig.axes[1].collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() == 0 and band.max() == 7
+
+
+def test_views_are_labelled():
+    fig = plots.views(rng.uniform(size=(2, 3, 4, 4)), rng.uniform(size=(2, 2, 3, 4, 4)), ["query", "key 0"], ["draws t", "shares content"])
+    assert texts(fig) == ["image", "query", "key 0"] and fig.axes[2].get_title() == "shares content"
+
+
+def test_a_line_per_epoch_in_a_pipe(capsys):
+    with Progress(4, "run") as bar:
+        for step in range(1, 5):
+            bar.update(step, f"step {step}", end_of_epoch=step % 2 == 0)
+    assert capsys.readouterr().out == "run: step 2\nrun: step 4\n"
