@@ -83,7 +83,7 @@ def test_presets_follow_the_data(photographs, monkeypatch):
 
 
 def test_other_groups_get_even_sizes():
-    setup = experiment.prepare(**{**SMALL, "groups": "color,crop,flip"})
+    setup = experiment.prepare(**{**SMALL, "groups": "color,crop,flip", "augmentation": "medium"})
     assert setup.spaces.names == ("content", "color", "crop", "flip") and setup.spaces.sizes == (10, 2, 2, 2)
     assert experiment.even_sizes(16, 0) == [16] and sum(experiment.even_sizes(128, 3)) == 128
 
@@ -102,7 +102,7 @@ def test_a_whole_run(tmp_path, paired):
     written = json.loads((tmp_path / "metrics.json").read_text())
     assert set(written) == {"notebook", "params", "device", "seconds", "versions", "commit", "tables"}
     assert set(written["tables"]["main"]) == {"h", "content", "appearance", "spatial", "joined"}
-    assert {"shape_linear", "shape_knn", "color_linear", "position", "brightness", "hue", "crop_x", "crop_size", "flip"} <= set(main["h"])
+    assert {"shape_linear", "shape_knn", "color_linear", "position", "brightness", "hue", "crop_x", "crop_size"} <= set(main["h"])
     assert set(written["tables"]["sensitivity"]["content"]) == {"appearance", "spatial"}
     assert set(main["h"]["hue"]) == {"value", "std", "n"} and main["h"]["hue"]["n"] == 1
     labels, styles = report.columns(main)
