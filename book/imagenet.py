@@ -6,6 +6,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -124,8 +126,8 @@ plots.curves([run.log for run in runs], names)
 main = metrics.add("main", [setup.probe(run) for run in runs])
 labels, styles = report.columns(main)
 if labels:
-    display(plots.heatmap(main, columns=labels, title="labels (top-1) and factors (R²)"))
-plots.heatmap(main, columns=styles, title="style probes (R²)", cmap="Greens")
+    display(plots.heatmap(main, columns=labels, title="labels and factors"))
+plots.heatmap(main, columns=styles, title="style probes", cmap="Greens")
 
 # %% [markdown]
 # ## What to notice
@@ -151,7 +153,7 @@ display(Markdown(report.best_spaces(main, labels + styles, names)))
 # %%
 sensitivity = metrics.add("sensitivity", [setup.sensitivity(run) for run in runs])
 display(Markdown(report.sensitivity_sentence(sensitivity, names)))
-plots.heatmap(sensitivity, rows=names, title="sensitivity (row: space, column: group)", cmap="Oranges")
+plots.heatmap(sensitivity, rows=names, title="row: space, column: group", cmap="Oranges")
 
 # %% [markdown]
 # ## Nearest neighbours
@@ -170,11 +172,14 @@ plots.neighbours(setup.val_probe.pixels, shown, queries=[3, 11], k=5)
 # so more steps. All its embedding is "content"; whatever style survives does so in $h$ by accident.
 
 # %%
-baseline = [setup.fit(s, vanilla=True) for s in range(seed, seed + seeds)] if vanilla else []
+trained = range(seed, seed + seeds) if vanilla else ()
+baseline = [setup.fit(s, vanilla=True) for s in trained]
 if baseline:
     table = metrics.add("vanilla", [setup.probe(run) for run in baseline])
     rows, targets = ["h", "content"], labels + styles
-    display(plots.heatmap(table, rows, targets, title="plain SSL: the same probes"))
+    if labels:
+        display(plots.heatmap(table, rows, labels, title="plain SSL: labels and factors"))
+    display(plots.heatmap(table, rows, styles, title="plain SSL: style probes", cmap="Greens"))
     display(Markdown(report.compare(runs, baseline, targets, paired_difference)))
 
 # %% [markdown]

@@ -67,7 +67,10 @@ PROMISED = {"shape_linear": "content", "texture_linear": "content", "color_linea
 
 
 def promises(table, spaces: Sequence[str], margin: float = 0.3) -> str:
-    """Does each target lie where the theory puts it? One line each, for the targets and spaces that this page has."""
+    """Does each target lie where the theory puts it? One line each, for the targets and spaces that this page has.
+
+    A lead of `margin` is plain; one below the two standard deviations together decides nothing.
+    """
     lines = []
     for target, home in PROMISED.items() if len(spaces) > 1 else ():
         if home not in spaces or target not in table[home]:
@@ -75,7 +78,9 @@ def promises(table, spaces: Sequence[str], margin: float = 0.3) -> str:
         other = max((s for s in spaces if s != home), key=lambda s: table[s][target]["value"])
         own, rival = table[home][target], table[other][target]
         lead = own["value"] - rival["value"]
-        verdict = "as promised" if lead >= margin else "as promised, by a narrow lead" if lead > 0 else "**not as promised**"
+        spread = (own["std"] or 0) + (rival["std"] or 0)
+        verdict = ("as promised" if lead >= margin else "as promised, by a narrow lead" if lead > spread else
+                   "**undecided**, the lead is within the spread" if lead > -spread else "**not as promised**")
         lines.append(f"- *{words(target)}* belongs to `{home}`: {show(own)}; at most {show(rival)} elsewhere (`{other}`): {verdict}.")
     return "\n".join(lines)
 

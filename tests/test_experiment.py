@@ -124,6 +124,10 @@ def test_sentences_follow_the_numbers():
     table = {"content": cells(shape_linear=0.2, hue=0.1), "appearance": cells(shape_linear=0.7, hue=0.9), "spatial": cells(shape_linear=0.1, hue=0.0)}
     shape, hue = report.promises(table, list(table)).splitlines()
     assert "**not as promised**" in shape and "0.70 elsewhere (`appearance`)" in shape and hue.endswith("as promised.")
+    close = {name: {"hue": {"value": v, "std": 0.05, "n": 3}} for name, v in (("content", 0.10), ("appearance", 0.14))}
+    assert "**undecided**" in report.promises(close, list(close))
+    close["appearance"]["hue"]["value"] = 0.3
+    assert "by a narrow lead" in report.promises(close, list(close))
     table = {"content": cells(a=0.1, b=0.2), "a": cells(a=0.8, b=0.4), "b": cells(a=0.1, b=0.5)}
     text = report.sensitivity_sentence(table, list(table))
     assert "`a` reacts to its own group with 0.80 and to the other with 0.40: 2.0 times" in text and "`content` reacts with 0.20 at most" in text
