@@ -85,10 +85,26 @@ def heatmap(table: dict[str, dict[str, dict]], rows: Sequence[str] = (), columns
             cmap="Blues", names: dict[str, str] | None = None) -> Figure:
     """table[row][column] = {"value", "std", "n"} as in metrics.json; the spread is printed where n > 1. Values outside
     [low, high] keep the end's colour. names: labels to show in place of the keys."""
-    rows, columns = list(rows or table), list(columns or next(iter(table.values())))
+    return heatmaps({title: table}, rows, columns, low, high, cmap, names)
+
+
+def heatmaps(tables: dict[str, dict[str, dict[str, dict]]], rows: Sequence[str] = (), columns: Sequence[str] = (), low=0.0, high=1.0,
+             cmap="Blues", names: dict[str, str] | None = None) -> Figure:
+    """One `heatmap` under the other per title; rows and columns that a table lacks are left out."""
+    first = next(iter(tables.values()))
+    rows, columns, names = list(rows or first), list(columns or next(iter(first.values()))), names or {}
+    width, height = max(2.6, 1.5 + 0.82 * len(columns)), max(1.8, 0.9 + 0.46 * len(rows))
+    fig, axes = figure(len(tables), 1, width=width, height=height)
+    for axis, (title, table) in zip(axes[:, 0], tables.items()):
+        draw_heat(axis, table, [r for r in rows if r in table], columns, low, high, cmap, names)
+        if title:
+            axis.set_title(title, loc="left")
+    return fig
+
+
+def draw_heat(axis, table, rows, columns, low, high, cmap, names) -> None:
+    """One heat map with its numbers, on one axis."""
     value = np.array([[table[r][c]["value"] if c in table[r] else np.nan for c in columns] for r in rows])
-    fig, axes = figure(width=max(2.6, 1.5 + 0.82 * len(columns)), height=max(1.8, 0.9 + 0.46 * len(rows)))
-    axis = axes[0, 0]
     shade = axis.imshow(value, cmap=cmap, vmin=low, vmax=high, aspect="auto")
     for i, r in enumerate(rows):
         for j, c in enumerate(columns):
@@ -101,17 +117,66 @@ def heatmap(table: dict[str, dict[str, dict]], rows: Sequence[str] = (), columns
                 text += f"\n±{cell['std']:.2f}"
             axis.text(j, i, text, ha="center", va="center", fontsize=8.5 if "\n" in text else 9.5, linespacing=0.95,
                       color="white" if dark else "black")
-    show = {**(names or {})}
-    axis.set_xticks(range(len(columns)), [show.get(c, c.replace("_", " ")) for c in columns], rotation=35, ha="right")
-    axis.set_yticks(range(len(rows)), [show.get(r, r.replace("_", " ")) for r in rows])
+    axis.set_xticks(range(len(columns)), [names.get(c, c.replace("_", " ")) for c in columns], rotation=35, ha="right")
+    axis.set_yticks(range(len(rows)), [names.get(r, r.replace("_", " ")) for r in rows])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set_xticks(np.arange(len(columns) - 1) + 0.5, minor=True)
     axis.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
     axis.grid(which="minor", color="white", lw=1.5)
     axis.tick_params(which="minor", length=0)
-    if title:
+
+
+def dots(tables: dict[str, dict[str, dict[str, dict]]], targets: Sequence[str], low=-0.03, high=1.03) -> Figure:
+    """One panel per study, {title: table}: a row of points per setting, one colour per target, a bar of ± 1 standard deviation."""
+    columns = min(3, len(tables))
+    fig, axes = figure(-(-len(tables) // columns), columns, width=3.3, height=2.5)
+    tints = dict(zip(targets, (COLORS["content"], COLORS["appearance"], COLORS["spatial"], *SPARE)))
+    for axis, (title, table) in zip(axes.flat, tables.items()):
+        rows = list(table)
+        for k, target in enumerate(targets):
+            value, std = ([table[r][target][key] or 0.0 for r in rows] for key in ("value", "std"))
+            shift = (k - (len(targets) - 1) / 2) * 0.18
+            axis.errorbar(value, np.arange(len(rows)) + shift, xerr=std, fmt="o", ms=5, lw=1.4, color=tints[target], label=target)
+        axis.set(xlim=(low, high), yticks=range(len(rows)), yticklabels=rows)
+        axis.set_ylim(len(rows) - 0.5, -0.5)
+        axis.grid(axis="x", color="#dddddd", lw=0.6)
         axis.set_title(title, loc="left")
+    for axis in axes.flat[len(tables):]:
+        axis.set_visible(False)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=len(targets))
+    return fig
+
+
+def tradeoff(table: dict[str, dict[str, dict]], x: str, y: Sequence[str]) -> Figure:
+    """One panel per quantity of `y` against `x`, a named point with bars of ± 1 standard deviation per row of the table."""
+    fig, axes = figure(1, len(y), width=3.3, height=2.7)
+    tints = (COLORS["content"], COLORS["appearance"], COLORS["spatial"], *SPARE)
+    for axis, quantity in zip(axes[0], y):
+        for (name, row), tint in zip(table.items(), tints):
+            axis.errorbar(row[x]["value"], row[quantity]["value"], xerr=row[x]["std"] or 0, yerr=row[quantity]["std"] or 0, fmt="o", ms=6, color=tint, label=name)
+        axis.set_xlabel(x)
+        axis.set_title(quantity, loc="left")
+        axis.margins(0.15)
+        axis.grid(color="#dddddd", lw=0.6)
+    axes[0, 0].legend(fontsize=9)
+    return fig
+
+
+def hue(angle) -> np.ndarray:
+    """A colour [N, 4] per angle in radians, going round the circle."""
+    return plt.get_cmap("twilight_shifted")(np.mod(angle, 2 * np.pi) / (2 * np.pi))
+
+
+def planes(panels: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Scatter plots side by side: {title: (points [N, 2], colours [N, 4])}."""
+    fig, axes = figure(1, len(panels), width=2.5, height=2.6)
+    for axis, (title, (points, colours)) in zip(axes[0], panels.items()):
+        axis.scatter(*points.T, c=colours, s=5, linewidths=0)
+        axis.set(xticks=[], yticks=[], aspect="equal")
+        axis.spines[:].set_visible(False)
+        axis.set_title(title, fontweight="normal")
     return fig
 
 

@@ -38,8 +38,8 @@ def columns(table) -> tuple[list[str], list[str]]:
     return labels, styles
 
 
-def number(value: float) -> str:
-    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+def number(value: float, digits: int = 2) -> str:
+    return f"{round(value, digits) + 0:.{digits}f}".replace("-", "−")                         # + 0: no minus before a zero
 
 
 def show(cell) -> str:
@@ -109,3 +109,57 @@ def compare(runs, baseline, targets: Sequence[str], paired) -> str:
         lines.append(f"| {words(target)} | {mean(runs, 'h', target)} | {mean(baseline, 'h', target)} | {mean(runs, 'joined', target)} | "
                      f"{number(d)}{'' if one else f' ± {half:.2f}'} | {verdict} |")
     return "\n".join(lines) + "\n\nDifference: with spaces minus plain, the same seeds paired; ± is the half-width of a 95 % t-interval."
+
+
+def numerical_by(profile: str, setting, seeds: int) -> str:
+    """The first lines of the numerical page."""
+    more = {"smoke": "This is a test of the machinery, too short to learn anything.",
+            "quick": "This is a short run: `make book PROFILE=standard` trains longer."}.get(profile, "")
+    styles = " + ".join(map(str, setting.latents.styles))
+    return (f"**This page drew its own latents**: {setting.latents.content} dimensions of content, {styles} of style. Profile `{profile}`: {setting.steps:,} steps "
+            f"of {setting.batch_size:,} fresh latents, an encoder of {setting.depth} layers of {setting.width}, {seeds} seed{'s' * (seeds > 1)}, on {setting.on.type}; "
+            f"probes fitted on {setting.probe:,} and scored on {setting.probe:,} others. {more}")
+
+
+def blocks_sentences(tables, spaces: Sequence[str]) -> str:
+    """Per regime: the lowest R² of a block from its own space, and the largest where the theory wants none."""
+    lines = []
+    for regime, table in tables.items():
+        kind = "exogenous" if regime == "causal" else "style"
+        own = {s: table[s][s.replace("style", kind)] for s in spaces}
+        worst = min(list(own)[1:], key=lambda s: own[s]["value"])
+        wrong = [table[a][t]["value"] for a in spaces for t in (b.replace("style", kind) for b in spaces) if t != a.replace("style", kind)]
+        lines.append(f"- *{regime}*: content from `content` {show(own['content'])}; each {'exogenous noise' if kind == 'exogenous' else 'style'} from its own space at least "
+                     f"{show(own[worst])} (`{worst}`); every other of these entries at most {number(max(wrong))}.")
+    return "\n".join(lines)
+
+
+def given_content(table, styles: Sequence[str]) -> str:
+    """Style from its space alone, and from its space and content together."""
+    lines = [f"- `{s}`: {show(table[s][s])} from its space alone, {show(table[s][s + '_given_content'])} from its space and content together; content from it "
+             f"{show(table[s]['content'])}." for s in styles]
+    return "\n".join(lines)
+
+
+def turn_sentence(score: dict[str, float]) -> str:
+    """The counterexample in numbers."""
+    return (f"Loss at the perfect embedding {number(score['loss_style'], 4)}, with the style turned {number(score['loss_turned'], 4)}. R² of the style from the turned block alone "
+            f"{number(score['turned'])}, from the turned block and content together {number(score['turned_given_content'])}.")
+
+
+def study_sentences(studies, dropped, last: str) -> str:
+    """The studies in words, from their tables."""
+    sizes, narrow = studies["sizes"], studies["augmentation"]
+    first = next(iter(narrow))
+    lines = [f"- *Sizes.* With {name}: content {show(row['content'])}, styles {show(row['style'])}, leak {show(row['leak'])}." for name, row in sizes.items()]
+    lines += [f"- *A key that shares nothing*: its space tells {show(dropped[last][last])} of its style and {show(dropped[last]['content'])} of content; "
+              f"the content space keeps {show(dropped['content']['content'])} of content.",
+              f"- *Narrow augmentation* ({first}): content {show(narrow[first]['content'])}, styles {show(narrow[first]['style'])}."]
+    return "\n".join(lines)
+
+
+def table(some, names: dict[str, str] | None = None) -> str:
+    """Any table of metrics as Markdown."""
+    columns = list(next(iter(some.values())))
+    lines = ["| | " + " | ".join(words(c) for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    return "\n".join(lines + [f"| {(names or {}).get(row, row)} | " + " | ".join(show(cells[c]) for c in columns) + " |" for row, cells in some.items()])

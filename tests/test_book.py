@@ -49,6 +49,11 @@ def test_notebook_parameters_are_the_librarys():
     assert build.declared(ROOT / "book" / "imagenet.ipynb") == {*experiment.PARAMETERS, "profile"}
 
 
+def test_the_numerical_notebooks_too():
+    from msr import numerical
+    assert build.declared(ROOT / "book" / "numerical.ipynb") == set(numerical.PARAMETERS)
+
+
 def test_toc_lists_every_page():
     toc = (ROOT / "_toc.yml").read_text()
     pages = [p for p in (ROOT / "book").iterdir() if p.suffix in (".md", ".ipynb")]

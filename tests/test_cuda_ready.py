@@ -7,6 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, DataDependentOutputException, FakeTensorMode
 
 from msr import duals, models, pairwise, presets
+from msr.data.latents import Latents, LatentViews
 from msr.objective import FAMILIES, Objective
 from msr.spaces import Spaces
 from msr.train import forward
@@ -47,6 +48,20 @@ def test_step_stays_on_the_device(family, groups, paired):
 def test_chunked_sums_stay_on_the_device(family, monkeypatch):
     monkeypatch.setattr(pairwise, "CHUNK", 7)
     assert step(family)[0].loss.device.type == "cuda"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_step_on_latents(family):
+    latents = Latents(3, (1, 1), regime="causal")
+    latents.weights                                           # real: made on the CPU, moved by `mix`
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        spaces = Spaces(latents.names, (4, 2, 2))
+        with torch.device("cuda"):
+            model = models.MultiSpace(models.mlp(5, [16, 16]), 16, spaces, ())
+            objective = Objective(family, spaces)
+        z = torch.randn(B, 5, device="cuda")
+        terms = forward(model, objective, LatentViews(latents), z, torch.Generator(device="cpu"), True)
+    assert terms.loss.device.type == "cuda" and terms.violation.shape == (3,)
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])

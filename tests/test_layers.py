@@ -6,13 +6,13 @@ import pytest
 
 MSR = Path(__file__).resolve().parent.parent / "msr"
 LAYERS = {
-    0: ("spaces", "dist", "augment.base", "optim", "progress", "metrics", "plots", "data.trifeature"),
-    1: ("augment.spatial", "augment.appearance", "pairwise", "models", "data.images"),
+    0: ("spaces", "dist", "augment.base", "optim", "progress", "metrics", "plots", "dci", "data.trifeature"),
+    1: ("augment.spatial", "augment.appearance", "pairwise", "models", "data.images", "data.latents"),
     2: ("augment", "simclr", "vicreg", "barlow", "entropy", "duals"),
     3: ("views", "objective"),
     4: ("config", "presets", "probes"),
     5: ("train",),
-    6: ("experiment", "report"),
+    6: ("experiment", "report", "numerical"),
 }
 LEVEL = {name: level for level, names in LAYERS.items() for name in names}
 FILES = {".".join(p.relative_to(MSR).with_suffix("").parts).removesuffix(".__init__"): p for p in MSR.rglob("*.py") if p.read_text().strip()}

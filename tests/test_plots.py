@@ -16,6 +16,30 @@ def test_heatmap_prints_values_and_spread():
     assert texts(plots.heatmap(table, columns=["a", "b"])) == ["0.50\n±0.01", "−0.20", "1.00"]
 
 
+def test_several_heatmaps_leave_out_what_a_table_lacks():
+    cell = {"value": 0.5, "std": None, "n": 1}
+    fig = plots.heatmaps({"one": {"a": {"x": cell}, "b": {"x": cell}}, "two": {"a": {"x": cell}}}, ["a", "b"], ["x"])
+    assert [axis.get_title(loc="left") for axis in fig.axes] == ["one", "two"] and texts(fig) == ["0.50"] * 3
+
+
+def test_dots_and_tradeoff_show_their_numbers():
+    def cell(v):
+        return {"value": v, "std": 0.1, "n": 3}
+    table = {"p": {"content": cell(0.9), "leak": cell(0.2), "seconds": cell(5)}, "q": {"content": cell(0.5), "leak": cell(0.4), "seconds": cell(9)}}
+    axis = plots.dots({"study": table}, ["content", "leak"]).axes[0]
+    assert [list(container[0].get_xdata()) for container in axis.containers] == [[0.9, 0.5], [0.2, 0.4]]
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["p", "q"]
+    left, right = plots.tradeoff(table, "seconds", ["content", "leak"]).axes
+    assert [(c[0].get_xdata()[0], c[0].get_ydata()[0]) for c in right.containers] == [(5, 0.2), (9, 0.4)] and left.get_title(loc="left") == "content"
+
+
+def test_planes_and_hue():
+    points = rng.normal(size=(7, 2))
+    axis = plots.planes({"s": (points, plots.hue(np.arctan2(*points.T)))}).axes[0]
+    np.testing.assert_allclose(axis.collections[0].get_offsets(), points)
+    np.testing.assert_allclose(plots.hue(0.3), plots.hue(0.3 + 2 * np.pi))
+
+
 def test_neighbours_are_the_nearest_in_each_space():
     images, x = rng.uniform(size=(6, 3, 4, 4)), np.arange(6.0)[:, None]
     fig = plots.neighbours(images, {"content": x, "spatial": x[[0, 5, 1, 2, 3, 4]]}, queries=[0], k=2)
