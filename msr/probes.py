@@ -92,9 +92,8 @@ def label_probes(train: Features, test: Features, train_images, test_images) -> 
             args = train[space], y.numpy(), test[space], test_images.labels[label].numpy()
             row |= {f"{label}_linear": linear(*args), f"{label}_knn": knn(*args)}
         if train_images.factors:
-            names = list(train_images.factors)
-            y, y_test = (np.stack([images.factors[k].numpy() for k in names], 1) for images in (train_images, test_images))
-            row |= dict(zip(names, regress(train[space], y, test[space], y_test).tolist()))
+            y, y_test = ({k: v.numpy() for k, v in images.factors.items()} for images in (train_images, test_images))
+            row |= many(train[space], y, test[space], y_test)
             if {"x", "y"} <= set(row):
                 row["position"] = (row["x"] + row["y"]) / 2
         table[space] = row

@@ -8,7 +8,7 @@ MSR = Path(__file__).resolve().parent.parent / "msr"
 LAYERS = {
     0: ("spaces", "dist", "augment.base", "optim", "progress", "metrics", "plots", "dci", "data.trifeature"),
     1: ("augment.spatial", "augment.appearance", "pairwise", "models", "data.images", "data.latents"),
-    2: ("augment", "simclr", "vicreg", "barlow", "entropy", "duals"),
+    2: ("augment", "simclr", "vicreg", "barlow", "entropy", "duals", "data.sprites"),
     3: ("views", "objective"),
     4: ("config", "presets", "probes"),
     5: ("train",),

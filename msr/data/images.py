@@ -21,7 +21,8 @@ IN_MEMORY = 2 * 2**30                                         # bytes of pixels 
 class Images:
     """One split. Pixels either in memory (uint8 [N, 3, S, S]) or decoded from `files` on demand by workers.
 
-    labels: {name: long [N]}, classes {name: the names of its values}; factors: {name: float [N]}; either may be empty.
+    labels: {name: long [N]}, classes {name: the names of its values}; factors: {name: float [N], or [N, 2] for an angle's sine and cosine}; either
+    may be empty.
     """
 
     size: int
