@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from typing import Sequence
 
 import torch
 
-from .augment import Params, Transform
+from .augment import Affine, Params, Transform, warp
 
 CACHE = 2**19                                                 # floats of a CPU's piece of work: three times faster than all at once
 
@@ -38,9 +39,14 @@ class Pipeline:
         return {name: t.sample(generator, n, size) for name, t in self.transforms.items()}
 
     def apply(self, x: torch.Tensor, params: dict[str, Params]) -> torch.Tensor:
-        """x float [B, C, H, W] in [0, 1]."""
-        for name, t in self.transforms.items():
-            x = t.apply(x, params[name])
+        """x float [B, C, H, W] in [0, 1]. Neighbouring affine transforms resample once."""
+        for (affine, *_), run in itertools.groupby(self.transforms.values(), key=alike):
+            run = list(run)
+            if affine:
+                x = warp(x, run, [params[t.name] for t in run])
+            else:
+                for t in run:
+                    x = t.apply(x, params[t.name])
         return x
 
     def group(self, group: str) -> tuple[str, ...]:
@@ -54,6 +60,11 @@ class Pipeline:
             raise ValueError(f"unknown group '{group}'; this pipeline has: {', '.join(dict.fromkeys(allowed))}"
                              + (f" (did you mean '{near[0]}'?)" if near else ""))
         return present
+
+
+def alike(t: Transform) -> tuple:
+    """Neighbours in a pipeline with the same key are applied together."""
+    return (True, t.padding, t.centre) if isinstance(t, Affine) else (False,)
 
 
 class Views:

@@ -182,3 +182,9 @@ def test_every_transform_has_a_group():
 def test_settings_that_cannot_be_meant(make):
     with pytest.raises(ValueError):
         make()
+
+
+@pytest.mark.parametrize("wrong", [{"padding": "mirror"}, {"centre": "middle"}])
+def test_affine_names_what_it_knows(wrong):
+    with pytest.raises(ValueError, match=f"affine: unknown {next(iter(wrong))} .*choose"):
+        augment.Affine(**wrong)

@@ -32,7 +32,7 @@ def test_small_images_keep_their_resolution():
 
 
 def test_unknown_backbone():
-    with pytest.raises(ValueError, match="unknown backbone 'resnet20'; choose cnn, resnet18"):
+    with pytest.raises(ValueError, match="unknown backbone 'resnet20'; choose cnn, vgg, resnet18"):
         models.backbone("resnet20")
 
 

@@ -100,3 +100,50 @@ def test_unlike_pipelines():
 def test_unknown_preset():
     with pytest.raises(ValueError, match="did you mean 'medium'"):
         presets.preset("medum")
+
+
+def sprite(rows, cols, size=48):
+    x = torch.zeros(1, 3, size, size)
+    x[:, :, rows, cols] = 1.0
+    return x
+
+
+def test_neighbouring_affine_transforms_are_one_resampling():
+    """On a smooth image, the composition of three equals the three in turn, up to their interpolation."""
+    axis = torch.linspace(-1, 1, 96)
+    x = torch.exp(-((axis[None, :] - 0.1)**2 + 2 * (axis[:, None] + 0.15)**2) / 0.1).expand(4, 3, 96, 96).contiguous()
+    for centre in ("image", "mass"):
+        steps = [augment.Zoom((0.8, 1.3), centre=centre), augment.Rotation(180, centre=centre), augment.Translate(0.15, centre=centre)]
+        pipeline = Pipeline([*steps, augment.Solarise(p=0.0)])
+        params = pipeline.sample(torch.Generator().manual_seed(3), 4, 96)
+        params["rotation"]["on"][1] = False
+        in_turn = x
+        for t in steps:
+            in_turn = t.apply(in_turn, params[t.name])
+        torch.testing.assert_close(pipeline.apply(x, params), in_turn, atol=0.03, rtol=0)
+        for p in params.values():
+            p["on"][:] = False
+        assert torch.equal(pipeline.apply(x, params), x)      # nothing on: unchanged, to the bit
+
+
+def test_about_the_mass_an_object_stays_where_it_is():
+    x = sprite(slice(8, 14), slice(30, 40))
+    turn = augment.Affine(degrees=180, zoom=(0.5, 0.9), centre="mass")
+    params = turn.sample(torch.Generator().manual_seed(0), 1, 48)
+    before = augment.spatial.mass_centre(x)
+    torch.testing.assert_close(before, torch.tensor([[2 * 35 / 48 - 1, 2 * 11 / 48 - 1]]))
+    torch.testing.assert_close(augment.spatial.mass_centre(turn.apply(x, params)), before, atol=0.01, rtol=0)
+    about_the_image = augment.Affine(degrees=180, zoom=(0.5, 0.9)).apply(x, params)
+    assert (augment.spatial.mass_centre(about_the_image) - before).norm() > 0.1
+    shift = augment.Translate(0.1, centre="mass")
+    params = shift.sample(torch.Generator().manual_seed(1), 1, 48)
+    torch.testing.assert_close(augment.spatial.mass_centre(shift.apply(x, params)) - before, 2 * params["shift"], atol=0.01, rtol=0)
+    assert torch.equal(augment.spatial.mass_centre(torch.zeros(1, 3, 5, 5)), torch.zeros(1, 2))
+
+
+def test_transforms_about_different_centres_are_not_joined():
+    pipeline = Pipeline([augment.Rotation(90), augment.Translate(0.2, centre="mass")])
+    x = sprite(slice(8, 14), slice(30, 40))
+    params = pipeline.sample(torch.Generator().manual_seed(2), 1, 48)
+    in_turn = pipeline.transforms["translation"].apply(pipeline.transforms["rotation"].apply(x, params["rotation"]), params["translation"])
+    assert torch.equal(pipeline.apply(x, params), in_turn)

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import math
+from typing import Sequence
 
 import torch
 import torch.nn.functional as F
 
-from .base import Transform, uniform
+from .base import Transform, column, uniform
 
 
 class ResizedCrop(Transform):
@@ -74,20 +75,22 @@ class HorizontalFlip(Transform):
 
 
 class Affine(Transform):
-    """Rotation (degrees, clockwise), translation (share of the side), zoom and shear about the centre, bilinear.
+    """Rotation (degrees, clockwise), translation (share of the side), zoom and shear about a centre, bilinear.
 
     Conventions are torchvision's `affine`. `degrees`, `translate`, `shear`: the largest magnitude drawn;
-    `zoom`: (low, high), drawn log-uniformly. `padding`: zeros, border or reflection. `Rotation`, `Translate` and `Zoom`
-    are this with one freedom each.
+    `zoom`: (low, high), drawn log-uniformly. `padding`: zeros, border or reflection. `centre`: "image", or "mass", the centre of
+    brightness of each image, so that an object on black ground turns and grows where it stands. `Rotation`, `Translate` and
+    `Zoom` are this with one freedom each; neighbours in a pipeline are composed and resample the image once (`warp`).
     """
 
     name = "affine"
 
-    def __init__(self, degrees=0.0, translate=0.0, zoom=(1.0, 1.0), shear=0.0, p=1.0, padding="zeros"):
+    def __init__(self, degrees=0.0, translate=0.0, zoom=(1.0, 1.0), shear=0.0, p=1.0, padding="zeros", centre="image"):
         super().__init__(p)
-        if padding not in ("zeros", "border", "reflection"):
-            raise ValueError(f"{self.name}: unknown padding '{padding}'; choose zeros, border or reflection")
-        self.degrees, self.translate, self.zoom, self.shear, self.padding = degrees, translate, tuple(zoom), shear, padding
+        for what, value, allowed in (("padding", padding, ("zeros", "border", "reflection")), ("centre", centre, ("image", "mass"))):
+            if value not in allowed:
+                raise ValueError(f"{self.name}: unknown {what} '{value}'; choose {', '.join(allowed[:-1])} or {allowed[-1]}")
+        self.degrees, self.translate, self.zoom, self.shear, self.padding, self.centre = degrees, translate, tuple(zoom), shear, padding, centre
 
     def draw(self, generator, n, size):
         def freedom(limit):
@@ -96,38 +99,63 @@ class Affine(Transform):
                 "shift": torch.stack([freedom(self.translate), freedom(self.translate)], dim=1),    # x, y
                 "zoom": torch.exp(uniform(generator, n, math.log(self.zoom[0]), math.log(self.zoom[1])))}
 
-    def change(self, x, params):
+    def apply(self, x, params):
+        return warp(x, [self], [params])
+
+    def map(self, params) -> tuple[torch.Tensor, torch.Tensor]:
+        """(A [B, 2, 2], s [B, 2]): x_out = c + A (x_in − c) + s about the centre c, in shares of the side; where `on` is false, the identity."""
         angle, shear = torch.deg2rad(params["angle"]), torch.deg2rad(params["shear"])
-        cos, sin = angle.cos(), angle.sin()
-        one, zero = torch.ones_like(cos), torch.zeros_like(cos)
-        # output -> input, about the centre: x_in = zoom⁻¹ · shear⁻¹ · rotation⁻¹ (x_out − shift)
-        unrotate = torch.stack([cos, sin, -sin, cos], 1).view(-1, 2, 2)
-        unshear = torch.stack([one, shear.tan(), zero, one], 1).view(-1, 2, 2)
-        linear = unshear @ unrotate / params["zoom"][:, None, None]                            # [B, 2, 2]
-        side = torch.tensor([x.shape[3], x.shape[2]], device=x.device, dtype=torch.float32)   # W, H
-        linear = linear * (side[None, None, :] / side[None, :, None])                         # pixels -> [-1, 1]
-        offset = -linear @ (2 * params["shift"])[:, :, None]
-        theta = torch.cat([linear, offset], dim=2)                                            # [B, 2, 3]
-        grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-        return F.grid_sample(x, grid, mode="bilinear", padding_mode=self.padding, align_corners=False)
+        cos, sin, one, zero = angle.cos(), angle.sin(), torch.ones_like(angle), torch.zeros_like(angle)
+        rotate = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
+        slant = torch.stack([one, -shear.tan(), zero, one], 1).view(-1, 2, 2)
+        on = params["on"]
+        linear = torch.where(on[:, None, None], params["zoom"][:, None, None] * rotate @ slant, torch.eye(2, device=on.device))
+        return linear, torch.where(on[:, None], params["shift"], 0.0)
+
+
+def warp(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[dict]) -> torch.Tensor:
+    """Affine transforms in turn, as one resampling, x [B, C, H, W]; all have the first's padding and centre."""
+    padding, centre = transforms[0].padding, transforms[0].centre
+    A, shift = transforms[0].map(params[0])
+    for transform, p in zip(transforms[1:], params[1:]):
+        B, s = transform.map(p)
+        # about the image's centre a later turn carries earlier shifts along; a centre of mass has moved with them
+        shift = s + (shift if centre == "mass" else (B @ shift[:, :, None])[:, :, 0])
+        A = B @ A
+    side = torch.tensor([x.shape[3], x.shape[2]], device=x.device, dtype=torch.float32)       # W, H
+    shift = 2 * shift                                                                         # shares of the side -> [-1, 1]
+    back = torch.linalg.inv_ex(A).inverse * (side[None, None, :] / side[None, :, None])       # output -> input
+    c = mass_centre(x) if centre == "mass" else torch.zeros_like(shift)
+    offset = c[:, :, None] - back @ (c + shift)[:, :, None]
+    grid = F.affine_grid(torch.cat([back, offset], dim=2), list(x.shape), align_corners=False)
+    out = F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    return torch.where(column(torch.stack([p["on"] for p in params]).any(dim=0)), out, x)
+
+
+def mass_centre(x: torch.Tensor) -> torch.Tensor:
+    """Centre of brightness of each image, (x, y) in [-1, 1], [B, 2]; the image's own centre where all is black."""
+    light = x.sum(dim=1)                                                                      # [B, H, W]
+    total = light.sum(dim=(1, 2)).clamp(min=1e-6)
+    x_axis, y_axis = (2 * (torch.arange(n, device=x.device) + 0.5) / n - 1 for n in (x.shape[3], x.shape[2]))
+    return torch.stack([(light.sum(dim=1) * x_axis).sum(dim=1) / total, (light.sum(dim=2) * y_axis).sum(dim=1) / total], dim=1)
 
 
 class Rotation(Affine):
     name = "rotation"
 
-    def __init__(self, degrees=30.0, p=1.0, padding="zeros"):
-        super().__init__(degrees=degrees, p=p, padding=padding)
+    def __init__(self, degrees=30.0, p=1.0, padding="zeros", centre="image"):
+        super().__init__(degrees=degrees, p=p, padding=padding, centre=centre)
 
 
 class Translate(Affine):
     name = "translation"
 
-    def __init__(self, translate=0.2, p=1.0, padding="zeros"):
-        super().__init__(translate=translate, p=p, padding=padding)
+    def __init__(self, translate=0.2, p=1.0, padding="zeros", centre="image"):
+        super().__init__(translate=translate, p=p, padding=padding, centre=centre)
 
 
 class Zoom(Affine):
     name = "zoom"
 
-    def __init__(self, zoom=(0.8, 1.25), p=1.0, padding="zeros"):
-        super().__init__(zoom=zoom, p=p, padding=padding)
+    def __init__(self, zoom=(0.8, 1.25), p=1.0, padding="zeros", centre="image"):
+        super().__init__(zoom=zoom, p=p, padding=padding, centre=centre)
