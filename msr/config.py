@@ -59,6 +59,16 @@ class Train:
         return self.lr if self.optimizer == "adamw" else self.lr * self.batch_size / 256
 
 
+def known(params: dict, names) -> None:
+    """Raise ValueError, one line, for a notebook's parameter that is not in `names`, or for one that is missing."""
+    for name in params:
+        if name not in names:
+            raise ValueError(f"unknown parameter '{name}'{nearest(name, names)}; choose {', '.join(names)}")
+    missing = [name for name in names if name not in params]
+    if missing:
+        raise ValueError(f"parameter '{missing[0]}' is missing; all of these are needed: {', '.join(names)}")
+
+
 def _is_number(value) -> bool:
     try:
         float(value)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from . import models, presets, probes, train
-from .config import Train
+from .config import Train, known
 from .data import images
 from .data.images import Images
 from .objective import FAMILIES, Objective, nearest
@@ -68,7 +68,7 @@ class Setup:
         model = models.MultiSpace(net, features, spaces, c["hidden"], c["separate_style"]).to(self.device)
         weights = numbers("lambdas", c["lambdas"], float)
         weights = None if vanilla or not weights else weights * len(spaces.sizes) if len(weights) == 1 else weights
-        return model, Objective(c["family"], spaces, weights, self.views.paired and not vanilla).to(self.device)
+        return model, Objective(c["family"], spaces, weights, self.views.paired and not vanilla, **c.get("options", {})).to(self.device)
 
     def fit(self, seed: int, vanilla=False) -> Run:
         """Train one model; logs and weights under out_dir. Vanilla sees as many views: two per image, so more epochs."""
@@ -145,12 +145,7 @@ def prepare(**params) -> Setup:
 
 def checked(params: dict) -> dict:
     """Names, types and ranges of the parameters; the command line's `true` and `false` become yes and no."""
-    for name in params:
-        if name not in PARAMETERS:
-            raise ValueError(f"unknown parameter '{name}'{nearest(name, PARAMETERS)}; choose {', '.join(PARAMETERS)}")
-    missing = [name for name in PARAMETERS if name not in params]
-    if missing:
-        raise ValueError(f"parameter '{missing[0]}' is missing; all of these are needed: {', '.join(PARAMETERS)}")
+    known(params, PARAMETERS)
     p = dict(params)
     for name in ("adaptive", "paired", "separate_style", "vanilla"):
         if str(p[name]).lower() not in ("true", "false"):

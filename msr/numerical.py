@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from . import dci, models, probes, train
-from .config import PRECISIONS, Train
+from .config import PRECISIONS, Train, known
 from .data.latents import Latents, LatentViews, Stream
-from .objective import Objective, nearest
+from .objective import Objective
 from .spaces import Spaces
 
 
@@ -62,12 +62,7 @@ def prepare(**params) -> tuple[Setting, Latents, Latents]:
 
     Raises ValueError, one line, before any work.
     """
-    for name in params:
-        if name not in PARAMETERS:
-            raise ValueError(f"unknown parameter '{name}'{nearest(name, PARAMETERS)}; choose {', '.join(PARAMETERS)}")
-    missing = [name for name in PARAMETERS if name not in params]
-    if missing:
-        raise ValueError(f"parameter '{missing[0]}' is missing; all of these are needed: {', '.join(PARAMETERS)}")
+    known(params, PARAMETERS)
     p = params
     for name, low in (("steps", 1), ("study_steps", 0), ("samples", 2), ("seeds", 1), ("seed", 0), ("content", 1), ("block_content", 1), ("width", 1),
                       ("depth", 1), ("probe_samples", 50)):

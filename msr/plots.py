@@ -205,3 +205,30 @@ def neighbours(images, features: dict[str, np.ndarray], queries: Sequence[int], 
         elif axis.spines["left"].get_linewidth() < 2:
             axis.spines[:].set_visible(False)
     return fig
+
+
+def sheet(rows: dict[str, Sequence], size=0.62) -> Figure:
+    """A contact sheet: one labelled row of images [n, 3, S, S] each, rows of any length."""
+    fig, axes = figure(len(rows), max(len(r) for r in rows.values()), width=size, height=size)
+    for line, (name, images) in zip(axes, rows.items()):
+        for axis in line:
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        for axis, image in zip(line, images):
+            axis.imshow(to_image(image))
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+    return fig
+
+
+def columns_of(images: dict[str, Sequence], right: dict[str, Sequence[bool]] | None = None, size=0.95) -> Figure:
+    """One titled column of images [n, 3, S, S] each; a frame, green or red, where `right` says whether an image is the right one."""
+    right = right or {}
+    n = max(len(column) for column in images.values())
+    fig, axes = figure(n, len(images), width=size, height=size)
+    for j, (name, column) in enumerate(images.items()):
+        axes[0, j].set_title(name, fontsize=9, fontweight="bold")
+        for i, axis in enumerate(axes[:, j]):
+            axis.set(xticks=[], yticks=[])
+            axis.imshow(to_image(column[i]))
+            axis.spines[:].set(visible=name in right, linewidth=2.5, color=COLORS["spatial"] if name in right and right[name][i] else COLORS["appearance"])
+    return fig

@@ -163,3 +163,17 @@ def table(some, names: dict[str, str] | None = None) -> str:
     columns = list(next(iter(some.values())))
     lines = ["| | " + " | ".join(words(c) for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
     return "\n".join(lines + [f"| {(names or {}).get(row, row)} | " + " | ".join(show(cells[c]) for c in columns) + " |" for row, cells in some.items()])
+
+
+def sprites_promises(some, spaces: Sequence[str]) -> str:
+    """Where each factor of a sprite lies, and where it should not be; and what the joined spaces lose against h."""
+    homes = {"shape": "content", "color": "appearance", "hue": "appearance", "x": "spatial", "y": "spatial"}
+    lines = []
+    for target, home in homes.items():
+        if home not in spaces or target not in some[home]:
+            continue
+        rest = ", ".join(f"{show(some[s][target])} from `{s}`" for s in spaces if s != home)
+        lines.append(f"- *{words(target)}*: {show(some[home][target])} from `{home}`; {rest}.")
+    loss = {t: some["h"][t]["value"] - some["joined"][t]["value"] for t in some["h"]}
+    worst = max(loss, key=loss.get)
+    return "\n".join([*lines, f"- *All spaces together* lose at most {number(loss[worst])} against $h$ (on {words(worst)})."])

@@ -54,6 +54,11 @@ def test_the_numerical_notebooks_too():
     assert build.declared(ROOT / "book" / "numerical.ipynb") == set(numerical.PARAMETERS)
 
 
+def test_the_sprites_notebook_too():
+    from msr import sprites
+    assert build.declared(ROOT / "book" / "sprites.ipynb") == set(sprites.PARAMETERS)
+
+
 def test_toc_lists_every_page():
     toc = (ROOT / "_toc.yml").read_text()
     pages = [p for p in (ROOT / "book").iterdir() if p.suffix in (".md", ".ipynb")]

@@ -139,6 +139,17 @@ def render(values: Values, size: int = 64) -> torch.Tensor:
     return alpha[:, None] * values["color"][:, :, None, None]
 
 
+def contact_sheet(size: int = 64, columns: int = 10) -> dict[str, torch.Tensor]:
+    """{factor: images [n, 3, S, S]}, one factor running through its values (evenly thinned to `columns`), the others fixed."""
+    rows = {}
+    for name, n in RADIX.items():
+        fixed = {"color": 1, "shape": 2, "scale": 4, "orientation": 0, "x": 16, "y": 16}
+        runs = torch.linspace(0, n - 1, min(n, columns)).round().long()
+        classes = {k: torch.full_like(runs, v) for k, v in fixed.items()} | {name: runs}
+        rows[f"{name} ({n})"] = render(values_of(classes), size)
+    return rows
+
+
 def images(values: Values, orientation: torch.Tensor, hue: torch.Tensor | None = None, size: int = 64, device="cpu", masks=None) -> Images:
     """The split with these values, rendered on `device` in pieces and kept as bytes on the CPU.
 

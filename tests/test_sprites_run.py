@@ -1,0 +1,89 @@
+"""The sprites experiment: bad input in one line, cells that share data, a swap task whose answer is known, one small run."""
+import pytest
+import torch
+
+from msr import experiment, sprites
+from msr.data import sprites as data
+
+SMALL = dict(epochs=1, study_epochs=0, max_images=64, probe_images=60, seeds=1, seed=0, groups="appearance,spatial", strength="strong", family="entropy", sizes="3,3,5",
+             lambdas="1", temperature=1.0, paired=False, separate_style=False, backbone="cnn", width=4, hidden="16", batch_size=32, optimizer="adamw", lr=1e-3,
+             warmup=0.1, image_size=32, continuous=False, npz="", precision="float32", device="cpu", out_dir="", profile="")
+
+
+@pytest.mark.parametrize("changes, says", [
+    ({"strength": "stong"}, "unknown strength 'stong' .did you mean 'strong'"),
+    ({"family": "simclear"}, "unknown family 'simclear'"),
+    ({"groups": "apperance,spatial"}, "unknown group 'apperance'"),
+    ({"sizes": "3,3"}, "3 spaces .content, appearance, spatial. but 2 sizes"),
+    ({"batch_size": 65}, "batch_size 65 is larger than the 64 training images"),
+    ({"temperature": 0}, "temperature = 0; give a number above 0"),
+    ({"probe_images": 10}, "probe_images = 10; give a whole number, 50 or more"),
+    ({"npz": "/nowhere.npz"}, "npz '/nowhere.npz' is not there"),
+    ({"paired": "maybe"}, "paired = 'maybe'; give True or False"),
+    ({"backbone": "vgg16"}, "unknown backbone 'vgg16'"),
+    ({"epoch": 1}, "unknown parameter 'epoch' .did you mean 'epochs'"),
+])
+def test_bad_input_is_one_clear_line(changes, says):
+    with pytest.raises(ValueError, match=says) as error:
+        sprites.prepare(**{**SMALL, **changes})
+    assert "\n" not in str(error.value)
+
+
+def test_a_small_run_gives_a_whole_table(tmp_path):
+    setup = sprites.prepare(**{**SMALL, "out_dir": str(tmp_path)})
+    run = setup.fit(0)
+    table = sprites.probe(setup, run)
+    assert set(table) == {"h", "content", "appearance", "spatial", "joined"}
+    assert all(set(row) == {"shape", "color", "scale", "orientation", "x", "y"} for row in table.values())
+    assert sprites.targets(setup) == ["shape", "color", "scale", "orientation", "x", "y"]
+    assert set(sprites.summary(table)) == {"shape", "color", "position", "color_in_content", "position_in_content"}
+    cell = sprites.vary(setup, family="simclr", sizes="8,4,4", lambdas="", strength="weak", paired=True, epochs=2)
+    assert cell.train is setup.train and cell.settings.epochs == 2 and cell.views.paired and cell.views.query.transforms["rotation"].degrees == 20
+    assert cell.build(0)[1].family == "simclr" and setup.build(0)[1].family == "entropy"
+
+
+def test_continuous_factors_have_a_hue():
+    setup = sprites.prepare(**{**SMALL, "continuous": "true"})
+    assert sprites.targets(setup) == ["shape", "hue", "scale", "orientation", "x", "y"]
+
+
+def test_temperature_reaches_the_objective():
+    z = torch.randn(4, 32, 11, generator=torch.Generator().manual_seed(0))
+    losses = [sprites.prepare(**{**SMALL, "temperature": t}).build(0)[1](z).loss for t in (0.5, 1.0)]
+    assert losses[0] != losses[1]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return sprites.swap_task(20, seed=0, poses=60, size=32)
+
+
+def test_swap_task_asks_for_what_is_there(task):
+    shape, color, pose = (task.queries[i] for i in range(3))
+    key = task.gallery_key
+    assert len({tuple(k) for k in key.tolist()}) == len(key)                                  # every answer is unique
+    for i, query in enumerate((shape, color, pose)):
+        rows = [int((task.gallery.pixels == p).flatten(1).all(1).nonzero()[0, 0]) for p in query.pixels]
+        same = key[rows] == task.wanted
+        assert same[:, i].all() and not same[:, [j for j in range(3) if j != i]].any()        # gives its factor, and no other
+    assert all((key == w).all(1).any() for w in task.wanted)
+
+
+def test_swap_finds_all_with_the_true_factors_and_little_with_pixels(task, monkeypatch):
+    """With spaces that hold exactly one factor each, every triple is answered; wrong parts answer almost none."""
+    key_of = {p.numpy().tobytes(): k for p, k in zip(task.gallery.pixels, task.gallery_key)}
+
+    class Known:
+        def embed(self, run, split):
+            k = torch.stack([key_of[p.numpy().tobytes()] for p in split.pixels])
+            one_hot = torch.nn.functional.one_hot
+            return {"content": one_hot(k[:, 0], 3).float().numpy(), "appearance": one_hot(k[:, 1], 10).float().numpy(),
+                    "spatial": one_hot(k[:, 2], 60).float().numpy()}
+    score, found = sprites.swap(Known(), None, task)
+    assert score == {"shape": 1.0, "color": 1.0, "pose": 1.0, "all": 1.0} and torch.equal(task.gallery_key[found], task.wanted)
+    assert sprites.swap(Known(), None, task, ("appearance", "content", "content"))[0]["all"] < 0.3
+
+
+def test_too_few_poses():
+    with pytest.raises(ValueError, match="give more poses"):
+        sprites.swap_task(500, seed=0, poses=5, size=16)
