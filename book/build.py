@@ -38,9 +38,12 @@ def declared(notebook: Path) -> set[str]:
 
 
 def parameters(name: str, profile: str, extra: dict) -> dict:
-    """The profile's parameters that this notebook declares, then the command line's, then its out_dir."""
+    """The profile's parameters that this notebook declares, then those of <profile>-<name>.yml, then its out_dir, then the command line's."""
     known = declared(ROOT / "book" / f"{name}.ipynb")
-    chosen = yaml.safe_load((ROOT / "book" / "profiles" / f"{profile}.yml").read_text())
+    folder = ROOT / "book" / "profiles"
+    chosen = yaml.safe_load((folder / f"{profile}.yml").read_text())
+    if (folder / f"{profile}-{name}.yml").exists():
+        chosen |= yaml.safe_load((folder / f"{profile}-{name}.yml").read_text())
     unknown = [key for key in extra if key not in known]
     if unknown:
         sys.exit(f"{name} has no parameter '{unknown[0]}'; it has: {', '.join(sorted(known))}")

@@ -44,6 +44,17 @@ def test_each_profile_names_itself_and_only_known_parameters():
         assert content["profile"] == profile and set(content) <= known
 
 
+def test_a_profile_of_one_notebook_knows_its_parameters():
+    paths = [p for p in (ROOT / "book" / "profiles").glob("*-*.yml")]
+    assert paths
+    for path in paths:
+        profile, name = path.stem.split("-")
+        content = yaml.safe_load(path.read_text())
+        assert profile in build.PROFILES and set(content) <= build.declared(ROOT / "book" / f"{name}.ipynb")
+        assert content.items() <= build.parameters(name, profile, {}).items()
+        assert build.parameters(name, profile, {"seeds": 7})["seeds"] == 7
+
+
 def test_notebook_parameters_are_the_librarys():
     from msr import experiment
     assert build.declared(ROOT / "book" / "imagenet.ipynb") == {*experiment.PARAMETERS, "profile"}

@@ -69,6 +69,18 @@ def test_backbones(backbone):
     assert step("simclr", backbone=backbone)[0].loss.device.type == "cuda"
 
 
+@pytest.mark.parametrize("strength", ["strong", "own_centre"])
+def test_sprites(strength):
+    from msr.sprites import STRENGTHS
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        spaces = Spaces.of(("appearance", "spatial"), (4, 3, 5))
+        with torch.device("cuda"):
+            model, objective = models.MultiSpace(*models.backbone("vgg", S, width=4), spaces, (16,)), Objective("entropy", spaces)
+        images = torch.randint(0, 256, (B, 3, S, S), dtype=torch.uint8, device="cuda")
+        terms = forward(model, objective, Views(STRENGTHS[strength].pipeline(), None, ("appearance", "spatial")), images, torch.Generator(device="cpu"), True)
+    assert terms.loss.device.type == "cuda" and terms.violation.shape == (3,)
+
+
 def test_the_test_can_fail():
     """The same mode does raise on a mixed device and on a read."""
     with FakeTensorMode():
