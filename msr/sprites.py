@@ -33,21 +33,25 @@ class Strength:
     saturation: float
     hue: float                                      # turns of the colour circle, either way; 0.5: all of it
     greyscale: float                                # probability
+    flip: float = 0.5                               # probability, of a horizontal and of a vertical one
     centre: str = "image"                           # of rotation and zoom; "mass": the sprite's own
 
     def pipeline(self) -> Pipeline:
-        return Pipeline([augment.Zoom(self.zoom, centre=self.centre), augment.Rotation(self.rotation, centre=self.centre),
+        flips = [augment.HorizontalFlip(self.flip), augment.VerticalFlip(self.flip)] if self.flip else []
+        return Pipeline([*flips, augment.Zoom(self.zoom, centre=self.centre), augment.Rotation(self.rotation, centre=self.centre),
                          augment.Translate(self.translation, centre=self.centre),
                          augment.ColorJitter(self.brightness, 0.0, self.saturation, self.hue, 1.0), augment.Greyscale(self.greyscale), augment.Normalise()])
 
 
 STRENGTHS = {
-    "weak": Strength((0.8, 1.25), 20, 0.05, 0.2, 0.2, 0.1, 0.0),
-    "medium": Strength((0.6, 1.6), 90, 0.1, 0.5, 0.5, 0.25, 0.05),
-    # every hue, every angle, and zoom and place by more than sprites differ in them: what is left to content is shape
-    "strong": Strength((0.4, 1.8), 180, 0.2, 0.8, 0.8, 0.5, 0.1),
+    "weak": Strength((0.8, 1.25), 5, 0.05, 0.2, 0.2, 0.1, 0.0),
+    "medium": Strength((0.6, 1.6), 10, 0.1, 0.5, 0.5, 0.25, 0.1),
+    # every hue; zoom by more than sprites differ in size; flips, so that a place and its mirror images are one content
+    "strong": Strength((0.5, 1.8), 15, 0.25, 0.6, 1.0, 0.5, 0.2),
+    # every angle: orientation becomes style, and with it goes the way by which these small networks come to shape
+    "full_circle": Strength((0.5, 1.8), 180, 0.25, 0.6, 1.0, 0.5, 0.2),
     # rotation about the sprite itself leaves it where it is, so that rotation and position can have spaces of their own
-    "own_centre": Strength((0.4, 1.8), 180, 0.35, 0.8, 0.8, 0.5, 0.1, "mass"),
+    "own_centre": Strength((0.5, 1.8), 180, 0.25, 0.6, 1.0, 0.5, 0.2, flip=0.0, centre="mass"),
 }
 
 

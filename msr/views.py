@@ -18,11 +18,11 @@ CACHE = 2**19                                                 # floats of a CPU'
 
 # Groups by name. A pipeline's transform may also be chosen on its own, by its own name.
 GROUPS = {
-    "spatial": ("crop", "flip", "rotation", "affine", "translation", "zoom"),
+    "spatial": ("crop", "flip", "vertical_flip", "rotation", "affine", "translation", "zoom"),
     "appearance": ("jitter", "greyscale", "blur", "solarise", "equalise"),
     "color": ("jitter", "greyscale", "solarise", "equalise"),
     "texture": ("blur",),
-    "affine": ("flip", "rotation", "affine", "translation", "zoom"),
+    "affine": ("flip", "vertical_flip", "rotation", "affine", "translation", "zoom"),
 }
 
 

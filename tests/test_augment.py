@@ -10,7 +10,7 @@ from msr import augment
 from msr.views import GROUPS
 
 S, N = 24, 6
-TRANSFORMS = [augment.ResizedCrop(S), augment.HorizontalFlip(), augment.Rotation(40), augment.Affine(30, 0.2, (0.7, 1.4), 20),
+TRANSFORMS = [augment.ResizedCrop(S), augment.HorizontalFlip(), augment.VerticalFlip(), augment.Rotation(40), augment.Affine(30, 0.2, (0.7, 1.4), 20),
               augment.Translate(0.3), augment.Zoom((0.5, 2)), augment.ColorJitter(), augment.Greyscale(), augment.GaussianBlur(),
               augment.Solarise(), augment.Equalise()]
 
@@ -50,6 +50,7 @@ def test_crop_beyond_the_image_repeats_its_edge():
 
 def test_flip(x):
     assert torch.equal(augment.HorizontalFlip().apply(x, on()), tv.horizontal_flip(x))
+    assert torch.equal(augment.VerticalFlip().apply(x, on()), tv.vertical_flip(x))
 
 
 @pytest.mark.parametrize("shear", [0.0, 15.0])

@@ -66,3 +66,12 @@ def test_a_line_per_epoch_in_a_pipe(capsys):
         for step in range(1, 5):
             bar.update(step, f"step {step}", end_of_epoch=step % 2 == 0)
     assert capsys.readouterr().out == "run: step 2\nrun: step 4\n"
+
+
+def test_a_sheet_and_columns_of_images():
+    image = np.zeros((4, 3, 8, 8))
+    fig = plots.sheet({"one": image[:2], "two": image})
+    assert sum(len(axis.images) for axis in fig.axes) == 6
+    fig = plots.columns_of({"query": image[:3], "answer": image[:3]}, {"answer": [True, False, True]})
+    frames = [axis.spines["left"].get_edgecolor() for axis in fig.axes if axis.spines["left"].get_visible()]
+    assert len(frames) == 3 and frames[0] == frames[2] != frames[1]

@@ -103,3 +103,10 @@ def test_embedding_does_not_depend_on_the_batch(dots):
     small, large = (probes.embed(Looks(), images, views.query, batch_size=b) for b in (7, 300))
     np.testing.assert_allclose(small["spatial"], large["spatial"], atol=1e-6)
     assert list(small) == ["h", "content", "appearance", "spatial", "joined"]
+
+
+def test_classify_finds_rings_that_no_line_separates():
+    generator = np.random.default_rng(0)
+    z = generator.normal(size=(1200, 2))
+    y = (np.linalg.norm(z, axis=1) > 1.18).astype(int)
+    assert probes.classify(z[:800], y[:800], z[800:], y[800:]) > 0.95 > 0.7 > probes.linear(z[:800], y[:800], z[800:], y[800:])

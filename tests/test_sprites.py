@@ -146,3 +146,9 @@ def test_no_file(tmp_path):
         sprites.read_npz(str(tmp_path / "text.npz"))
     with pytest.raises(ValueError, match="side, not 5000"):
         sprites.load(5000, 10, npz=tiny(tmp_path / "tiny.npz"))
+
+
+def test_contact_sheet_changes_one_factor_per_row():
+    rows = sprites.contact_sheet(32, columns=6)
+    assert [name.split()[0] for name in rows] == list(sprites.RADIX) and all(len(x) <= 6 for x in rows.values())
+    assert all((x[0] - x[i]).abs().max() > 0.1 for x in rows.values() for i in range(1, len(x) - 1))

@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from msr import experiment, sprites
+from msr import report, sprites
 from msr.data import sprites as data
 
 SMALL = dict(epochs=1, study_epochs=0, max_images=64, probe_images=60, seeds=1, seed=0, groups="appearance,spatial", strength="strong", family="entropy", sizes="3,3,5",
@@ -38,7 +38,7 @@ def test_a_small_run_gives_a_whole_table(tmp_path):
     assert sprites.targets(setup) == ["shape", "color", "scale", "orientation", "x", "y"]
     assert set(sprites.summary(table)) == {"shape", "color", "position", "color_in_content", "position_in_content"}
     cell = sprites.vary(setup, family="simclr", sizes="8,4,4", lambdas="", strength="weak", paired=True, epochs=2)
-    assert cell.train is setup.train and cell.settings.epochs == 2 and cell.views.paired and cell.views.query.transforms["rotation"].degrees == 20
+    assert cell.train is setup.train and cell.settings.epochs == 2 and cell.views.paired and cell.views.query.transforms["rotation"].degrees == 5
     assert cell.build(0)[1].family == "simclr" and setup.build(0)[1].family == "entropy"
 
 
@@ -87,3 +87,11 @@ def test_swap_finds_all_with_the_true_factors_and_little_with_pixels(task, monke
 def test_too_few_poses():
     with pytest.raises(ValueError, match="give more poses"):
         sprites.swap_task(500, seed=0, poses=5, size=16)
+
+
+def test_promises_are_read_from_the_table():
+    def row(**values):
+        return {k: {"value": v, "std": None, "n": 1} for k, v in values.items()}
+    table = {"h": row(shape=0.9, x=0.8), "content": row(shape=0.7, x=0.01), "spatial": row(shape=0.4, x=0.6), "joined": row(shape=0.85, x=0.5)}
+    text = report.sprites_promises(table, ("content", "spatial"))
+    assert "*shape*: 0.70 from `content`; 0.40 from `spatial`" in text and "lose at most 0.30 against $h$ (on x)" in text

@@ -74,6 +74,16 @@ class HorizontalFlip(Transform):
         return x.flip(3)
 
 
+class VerticalFlip(Transform):
+    name = "vertical_flip"
+
+    def __init__(self, p=0.5):
+        super().__init__(p)
+
+    def change(self, x, params):
+        return x.flip(2)
+
+
 class Affine(Transform):
     """Rotation (degrees, clockwise), translation (share of the side), zoom and shear about a centre, bilinear.
 
