@@ -144,11 +144,12 @@ plots.heatmap(vanilla, ["h", "content"], sprites.targets(setup), title="plain SS
 # Take the content of sprite A, the appearance of B, the pose of C: which image of a gallery is nearest, when the distances in the three spaces are
 # added? The gallery holds every held-out sprite of 300 poses, in all shapes and colours, so nearly right answers abound. Plain
 # self-supervision has one embedding and cannot be told which part to match: the three distances are taken in its $h$.
+# (Row and column `h`: the same with the $h$ of our own network. A green frame: right in shape, colour and pose.)
 
 # %%
 task = sprites.swap_task(200, seed, size=image_size)
-parts = {"spaces": ("content", "appearance", "spatial"), "h, same network": ("h",) * 3}
-results = [{**{name: sprites.swap(setup, run, task, p) for name, p in parts.items()}, "h, plain SSL": sprites.swap(setup, base, task, ("h",) * 3)}
+parts = {"spaces": ("content", "appearance", "spatial"), "h": ("h",) * 3}
+results = [{**{name: sprites.swap(setup, run, task, p) for name, p in parts.items()}, "plain SSL": sprites.swap(setup, base, task, ("h",) * 3)}
            for run, base in zip(runs, plain)]
 swap = metrics.add("swap", [{name: score for name, (score, _) in r.items()} for r in results])
 found = {name: rows for name, (_, rows) in results[0].items()}

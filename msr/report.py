@@ -19,8 +19,8 @@ def made_by(notebook: str, profile: str, setup) -> str:
     return (f"**This page ran on {setup.source}**: {len(setup.train):,} for training, {len(setup.val):,} held out, {c['image_size']} px. "
             f"Profile `{profile}`: {s.epochs} epochs of batches of {s.batch_size}, family `{c['family']}`, backbone `{c['backbone']}`, "
             f"spaces {sizes}, {c['seeds']} seed{'s' * (c['seeds'] > 1)}, on {setup.device.type}; probes fitted on {len(setup.train_probe):,} and scored "
-            f"on {len(setup.val_probe):,} images. {more}\n\n"
-            f"With your own images: `papermill book/{notebook}.ipynb out.ipynb -p data_dir FOLDER -p epochs 100`.")
+            f"on {len(setup.val_probe):,} images. {more}"
+            + (f"\n\nWith your own images: `papermill book/{notebook}.ipynb out.ipynb -p data_dir FOLDER -p epochs 100`." if "data_dir" in c else ""))
 
 
 def unnormalise(x: torch.Tensor) -> torch.Tensor:
