@@ -194,16 +194,15 @@ plots.heatmap(table, columns=sprites.targets(setup))
 # %% [markdown]
 # ## What is limited
 #
-# - Shape needs more training than the rest: look at its column. Under rotations by every angle (`full_circle`) these networks do not find it in this time, although
-#   trained with labels, under the same augmentations, they do within minutes.
-# - A zoom that is not drawn anew but resampled leaves a trace: the softness of an edge betrays how far a sprite was enlarged, and so its size before. To that
-#   extent size is something that no augmentation changes, and the theory gives it to content.
+# - Shape needs more training than the rest, and rotations by few degrees: compare `strong` with `full_circle` in the strengths study. (With small rotations
+#   orientation is content too, and a network that has learned it is near to shape. That is our reading, not a proof.)
+# - Size is found in content as well as in `spatial`. Zoom changes size by more than sprites differ in it, but not without bound, and a resampled edge
+#   may betray how far it was enlarged; whatever an augmentation does not hide counts as content.
 # - A grey sprite stays grey under every colour jitter: of the ten colours, that one is content unless greyscale is drawn often.
 # - Studies have one seed and a fraction of the training: they show directions, not sizes.
 # - An R² near 0 says that this probe, with these samples, finds nothing.
 #
-# At the paper's scale, on a GPU: `papermill book/sprites.ipynb out.ipynb -p epochs 50 -p max_images 663552 -p backbone resnet18 -p optimizer lars -p lr 0.3
-# -p family simclr -p sizes 128,64,64 -p hidden 2048`.
+# At the paper's scale, on a GPU: `papermill book/sprites.ipynb out.ipynb -f book/profiles/paper-sprites.yml`.
 #
 # ## Check
 
