@@ -69,6 +69,7 @@ def execute(name: str, profile: str, extra: dict) -> Path:
         return out
     start, fresh = time.perf_counter(), folder / f"{name}.running.ipynb"
     print(f"{name}: executing with profile {profile} …", flush=True)
+    os.environ.pop("MPLBACKEND", None)                        # any but the kernel's own leaves no figure in the page
     papermill.execute_notebook(str(ROOT / "book" / f"{name}.ipynb"), str(fresh), parameters=params, cwd=str(ROOT),
                                progress_bar=False, kernel_name="python3")
     book = json.loads(fresh.read_text())

@@ -93,6 +93,15 @@ def tiny_book(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_figures_are_in_the_notebook_whatever_the_backend_outside(tiny_book, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    notebook = jupytext.read(tiny_book / "book" / "n.ipynb")
+    notebook.cells.append(jupytext.reads("# %%\nimport matplotlib.pyplot as plt\nfig, _ = plt.subplots()\nplt.close(fig)\nfig\n", fmt="py:percent").cells[0])
+    jupytext.write(notebook, tiny_book / "book" / "n.ipynb")
+    out = json.loads(build.execute("n", "smoke", {}).read_text())
+    assert any("image/png" in output.get("data", {}) for cell in out["cells"] for output in cell.get("outputs", []))
+
+
 def test_runs_are_kept_until_something_changes(tiny_book, capsys):
     source = (tiny_book / "book" / "n.ipynb").read_bytes()
 
