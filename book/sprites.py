@@ -83,7 +83,7 @@ plots.sheet(data.contact_sheet(image_size))
 #
 # Flips, zoom, rotation and translation are the group `spatial`, colour jitter and greyscale the group `appearance`. Every hue is drawn, and zoom changes
 # size by more than sprites differ in it. A translation that keeps sprites in view cannot hide where they were; the flips do: a place and its mirror
-# images become one content. Rotation is by a few degrees only; the last studies below show why.
+# images become one content. Rotation is by a few degrees only.
 
 # %%
 originals = setup.val.fetch(torch.arange(5)).float() / 255
@@ -194,8 +194,8 @@ plots.heatmap(table, columns=sprites.targets(setup))
 # %% [markdown]
 # ## What is limited
 #
-# - Shape needs more training than the rest, and rotations by few degrees: compare `strong` with `full_circle` in the strengths study. (With small rotations
-#   orientation is content too, and a network that has learned it is near to shape. That is our reading, not a proof.)
+# - Shape is the last to be learned: compare its column above with the studies, a fraction as long. Which rotations and how much training it needs is not
+#   settled on this page.
 # - Size is found in content as well as in `spatial`. Zoom changes size by more than sprites differ in it, but not without bound, and a resampled edge
 #   may betray how far it was enlarged; whatever an augmentation does not hide counts as content.
 # - A grey sprite stays grey under every colour jitter: of the ten colours, that one is content unless greyscale is drawn often.
