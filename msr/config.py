@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from .objective import nearest
@@ -67,6 +68,48 @@ def known(params: dict, names) -> None:
     missing = [name for name in names if name not in params]
     if missing:
         raise ValueError(f"parameter '{missing[0]}' is missing; all of these are needed: {', '.join(names)}")
+
+
+def yes_or_no(params: dict, *names: str) -> None:
+    """Make these True or False, in place; the command line's `true` and `false` count. ValueError for anything else."""
+    for name in names:
+        if str(params[name]).lower() not in ("true", "false"):
+            raise ValueError(f"{name} = {params[name]!r}; give True or False")
+        params[name] = str(params[name]).lower() == "true"
+
+
+def whole(params: dict, **lows: int) -> None:
+    """Raise ValueError for one of these that is not a whole number of at least its low."""
+    for name, low in lows.items():
+        if not isinstance(params[name], int) or isinstance(params[name], bool) or params[name] < low:
+            raise ValueError(f"{name} = {params[name]!r}; give a whole number, {low} or more")
+
+
+def positive(params: dict, *names: str) -> None:
+    """Raise ValueError for one of these that is not a finite number above 0."""
+    for name in names:
+        if not isinstance(params[name], (int, float)) or isinstance(params[name], bool) or not 0 < params[name] < math.inf:
+            raise ValueError(f"{name} = {params[name]!r}; give a number above 0")
+
+
+def one_of(params: dict, **choices) -> None:
+    """Raise ValueError, with the nearest right one, for one of these that is not among its choices."""
+    for name, allowed in choices.items():
+        if params[name] not in allowed:
+            raise ValueError(f"unknown {name} '{params[name]}'{nearest(params[name], allowed)}; choose {', '.join(allowed)}")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """'appearance, spatial' -> ("appearance", "spatial"); nothing for an empty text."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def numbers(name: str, text: str, kind: type) -> list:
+    """'64,32,32' -> [64, 32, 32]; nothing for an empty text. Raises ValueError that calls it `name`."""
+    try:
+        return [kind(v) for v in str(text).split(",")] if str(text) else []
+    except ValueError:
+        raise ValueError(f"{name} = '{text}'; give {'whole numbers' if kind is int else 'numbers'} with commas, such as '64,32,32'") from None
 
 
 def _is_number(value) -> bool:

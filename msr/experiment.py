@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from . import models, presets, probes, train
-from .config import Train, known
+from .config import Train, known, numbers, one_of, whole, words, yes_or_no
 from .data import images
 from .data.images import Images
-from .objective import FAMILIES, Objective, nearest
+from .objective import FAMILIES, Objective
 from .spaces import Spaces
 from .views import Views
 
@@ -70,7 +70,7 @@ class Setup:
         weights = None if vanilla or not weights else weights * len(spaces.sizes) if len(weights) == 1 else weights
         return model, Objective(c["family"], spaces, weights, self.views.paired and not vanilla, **c.get("options", {})).to(self.device)
 
-    def fit(self, seed: int, vanilla=False) -> Run:
+    def fit(self, seed: int, vanilla=False, progress=True) -> Run:
         """Train one model; logs and weights under out_dir. Vanilla sees as many views: two per image, so more epochs."""
         model, objective = self.build(seed, vanilla)
         views, settings, name = self.views, replace(self.settings, seed=seed), "spaces"
@@ -79,7 +79,7 @@ class Setup:
             views, name = Views(views.query, views.key), "vanilla"
         batches = images.Batches(self.train, settings.batch_size, seed, self.device, self.chosen["num_workers"])
         folder = Path(self.chosen["out_dir"]) / f"{name}_seed{seed}"
-        log = train.fit(model, objective, views, batches, settings, folder, f"{name}, seed {seed}")
+        log = train.fit(model, objective, views, batches, settings, folder, f"{name}, seed {seed}", progress)
         described = self.chosen | {"spaces": dict(zip(model.spaces.names, model.spaces.sizes))}
         (folder / "experiment.json").write_text(json.dumps(described, indent=1, default=str))
         return Run(model, objective, views, seed, log)
@@ -116,7 +116,7 @@ def prepare(**params) -> Setup:
         p[name] = p.get(name) or value
     if not params["lr"] and (p["optimizer"], p["family"]) != (default["optimizer"], "simclr"):
         p["lr"] = 1e-3 if p["optimizer"] == "adamw" else 0.3
-    groups = [g.strip() for g in p["groups"].split(",") if g.strip()]
+    groups = words(p["groups"])
     if not params["sizes"] and len(groups) != 2:
         p["sizes"] = ",".join(map(str, even_sizes(p["dim"], len(groups))))
     spaces = Spaces.of(groups, numbers("sizes", p["sizes"], int))
@@ -147,17 +147,12 @@ def checked(params: dict) -> dict:
     """Names, types and ranges of the parameters; the command line's `true` and `false` become yes and no."""
     known(params, PARAMETERS)
     p = dict(params)
-    for name in ("adaptive", "paired", "separate_style", "vanilla"):
-        if str(p[name]).lower() not in ("true", "false"):
-            raise ValueError(f"{name} = {p[name]!r}; give True or False")
-        p[name] = str(p[name]).lower() == "true"
-    for name, low in (("image_size", 0), ("seeds", 1), ("seed", 0), ("probe_images", 50), ("num_workers", 0), ("max_images", 0), ("batch_size", 0)):
-        if not isinstance(p[name], int) or p[name] < low or (name == "image_size" and 0 < p[name] < 16):
-            raise ValueError(f"{name} = {p[name]!r}; give a whole number, {16 if name == 'image_size' else low} or more")
+    yes_or_no(p, "adaptive", "paired", "separate_style", "vanilla")
+    whole(p, image_size=16 if p["image_size"] else 0, seeds=1, seed=0, probe_images=50, num_workers=0, max_images=0, batch_size=0)
     if not isinstance(p["lr"], (int, float)) or not 0 <= p["lr"] < math.inf:
         raise ValueError(f"lr = {p['lr']!r}; give a number, such as 0.001, or 0 for the default")
-    if p["family"] and p["family"] not in FAMILIES:
-        raise ValueError(f"unknown family '{p['family']}'{nearest(p['family'], FAMILIES)}; choose {', '.join(FAMILIES)}")
+    if p["family"]:
+        one_of(p, family=FAMILIES)
     p["lambdas"] = str(p["lambdas"])
     numbers("lambdas", p["lambdas"], float)
     return p
@@ -174,11 +169,3 @@ def native_size(data_dir: str, device: torch.device) -> int:
 def even_sizes(width: int, styles: int) -> list[int]:
     """Half of the width for content, the rest split evenly; all of it without styles."""
     return [width - styles * (width // (2 * styles)), *[width // (2 * styles)] * styles] if styles else [width]
-
-
-def numbers(name: str, text: str, kind: type) -> list:
-    """'64,32,32' -> [64, 32, 32]; nothing for an empty text."""
-    try:
-        return [kind(v) for v in str(text).split(",")] if str(text) else []
-    except ValueError:
-        raise ValueError(f"{name} = '{text}'; give {'whole numbers' if kind is int else 'numbers'} with commas, such as '64,32,32'") from None

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from . import dci, models, probes, train
-from .config import PRECISIONS, Train, known
+from .config import PRECISIONS, Train, known, one_of, positive, whole
 from .data.latents import Latents, LatentViews, Stream
 from .objective import Objective
 from .spaces import Spaces
@@ -64,21 +64,15 @@ def prepare(**params) -> tuple[Setting, Latents, Latents]:
     """
     known(params, PARAMETERS)
     p = params
-    for name, low in (("steps", 1), ("study_steps", 0), ("samples", 2), ("seeds", 1), ("seed", 0), ("content", 1), ("block_content", 1), ("width", 1),
-                      ("depth", 1), ("probe_samples", 50)):
-        if not isinstance(p[name], int) or isinstance(p[name], bool) or p[name] < low:
-            raise ValueError(f"{name} = {p[name]!r}; give a whole number, {low} or more")
-    for name in ("noise", "temperature", "weight", "lr"):
-        if not isinstance(p[name], (int, float)) or isinstance(p[name], bool) or not 0 < p[name] < float("inf"):
-            raise ValueError(f"{name} = {p[name]!r}; give a number above 0")
-    if p["precision"] not in PRECISIONS:
-        raise ValueError(f"unknown precision '{p['precision']}'; choose {', '.join(PRECISIONS)}")
+    whole(p, steps=1, study_steps=0, samples=2, seeds=1, seed=0, content=1, block_content=1, width=1, depth=1, probe_samples=50)
+    positive(p, "noise", "temperature", "weight", "lr")
+    one_of(p, precision=PRECISIONS)
     train.pick_device(p["device"])
-    whole = Latents(p["content"], whole_numbers("styles", p["styles"]), noise=p["noise"])
+    headline = Latents(p["content"], whole_numbers("styles", p["styles"]), noise=p["noise"])
     blocks = Latents(p["block_content"], whole_numbers("block_styles", p["block_styles"]), noise=p["noise"])
-    base = Setting(whole, lambdas=(float(p["weight"]),), options=(("temperature", p["temperature"]),), steps=p["steps"], batch_size=p["samples"], lr=p["lr"], width=p["width"],
+    base = Setting(headline, lambdas=(float(p["weight"]),), options=(("temperature", p["temperature"]),), steps=p["steps"], batch_size=p["samples"], lr=p["lr"], width=p["width"],
                    depth=p["depth"], precision=p["precision"], device=p["device"], probe=p["probe_samples"])
-    return base, whole, blocks
+    return base, headline, blocks
 
 
 def whole_numbers(name: str, text) -> tuple[int, ...]:
@@ -154,7 +148,7 @@ def r2(run: Run, n: int, seed: int) -> dict[str, dict[str, float]]:
     (x, blocks), (x_test, blocks_test) = held_out(run.latents, n, seed)
     y, y_test = ({k: v.numpy() for k, v in b.items()} for b in (blocks, blocks_test))
     z, z_test = embed(run, x), embed(run, x_test)
-    table = {space: probes.many(z[space], y, z_test[space], y_test) for space in z}
+    table = {space: probes.many(z[space], y, z_test[space], y_test, probes.side_by_side(z, space)) for space in z}
     for style in run.latents.names[1:]:
         both = [np.concatenate([side["content"], side[style]], axis=1) for side in (z, z_test)]
         table[style][f"{style}_given_content"] = probes.many(both[0], {style: y[style]}, both[1], y_test)[style]

@@ -7,6 +7,7 @@ from typing import Sequence
 
 import numpy as np
 import torch
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -71,26 +72,41 @@ def knn(train, train_y, test, test_y, k: int = 20) -> float:
     return float(model.fit(train - mean, train_y).score(test - mean, test_y))
 
 
-def regress(train, train_y, test, test_y, components: int = 500) -> np.ndarray:
-    """Held-out R² per column of y [N, T]: ridge on the features and on `components` radial functions of them (Nyström).
+def lift(train, components: int, sizes: Sequence[int] = ()):
+    """Features [N, d] -> themselves and `components` radial functions of them (Nyström, kernel of width √(d/2); d standardised dimensions).
 
-    Features are standardised, the kernel's width is √(d/2); the ridge penalty of each column is chosen by
-    leave-one-out on the training part. Linear where that is enough, else smooth: one probe for 3 dimensions and 500.
+    sizes: of the spaces that stand side by side in the features, if several do: then half as many functions of each space alone, too,
+    since a distance in all d dimensions drowns what a space of few has to tell.
     """
-    kernel = Nystroem(gamma=1 / train.shape[1], n_components=min(components, len(train)), random_state=0)
-    model = make_pipeline(StandardScaler(), make_union(FunctionTransformer(), kernel),
-                          RidgeCV(np.logspace(-3, 6, 10), alpha_per_target=train_y.ndim > 1))
+    def kernel(d, n):
+        return Nystroem(gamma=1 / d, n_components=min(n, len(train)), random_state=0)
+    starts = np.cumsum([0, *sizes])
+    alone = [(f"{start}", kernel(d, components // 2), slice(start, start + d)) for start, d in zip(starts, sizes)] if len(sizes) > 1 else []
+    return make_pipeline(StandardScaler(), make_union(FunctionTransformer(), kernel(train.shape[1], components), *([ColumnTransformer(alone)] if alone else [])))
+
+
+def regress(train, train_y, test, test_y, components: int = 500, sizes: Sequence[int] = ()) -> np.ndarray:
+    """Held-out R² per column of y [N, T]: ridge on the features and on radial functions of them (`lift`).
+
+    The ridge penalty of each column is chosen by leave-one-out on the training part. Linear where that is enough, else smooth: one
+    probe for 3 dimensions and 500.
+    """
+    model = make_pipeline(lift(train, components, sizes), RidgeCV(np.logspace(-3, 6, 10), alpha_per_target=train_y.ndim > 1))
     return r2_score(test_y, model.fit(train, train_y).predict(test), multioutput="raw_values")
 
 
-def classify(train, train_y, test, test_y, components: int = 500) -> float:
+def classify(train, train_y, test, test_y, components: int = 500, sizes: Sequence[int] = ()) -> float:
     """Top-1 accuracy of logistic regression (ℓ2, C = 1) on the features and radial functions of them, as in `regress`: for spaces of a
     few dimensions, where classes need not be linear."""
-    kernel = Nystroem(gamma=1 / train.shape[1], n_components=min(components, len(train)), random_state=0)
-    model = make_pipeline(StandardScaler(), make_union(FunctionTransformer(), kernel), LogisticRegression(max_iter=200, tol=1e-3))
+    model = make_pipeline(lift(train, components, sizes), LogisticRegression(max_iter=200, tol=1e-3))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return float(model.fit(train, train_y).score(test, test_y))
+
+
+def side_by_side(features: Features, space: str) -> list[int]:
+    """`sizes` for the probes of one of the features: the spaces' widths for `joined`, nothing for the others."""
+    return [z.shape[1] for name, z in features.items() if name not in ("h", "joined")] if space == "joined" else []
 
 
 def label_probes(train: Features, test: Features, train_images, test_images) -> dict[str, dict[str, float]]:
@@ -103,7 +119,7 @@ def label_probes(train: Features, test: Features, train_images, test_images) -> 
             row |= {f"{label}_linear": linear(*args), f"{label}_knn": knn(*args)}
         if train_images.factors:
             y, y_test = ({k: v.numpy() for k, v in images.factors.items()} for images in (train_images, test_images))
-            row |= many(train[space], y, test[space], y_test)
+            row |= many(train[space], y, test[space], y_test, side_by_side(train, space))
             if {"x", "y"} <= set(row):
                 row["position"] = (row["x"] + row["y"]) / 2
         table[space] = row
@@ -169,11 +185,11 @@ def style_probes(model, views: Views, train: torch.Tensor, test: torch.Tensor, n
     return table
 
 
-def many(train, targets: dict[str, np.ndarray], test, test_targets) -> dict[str, float]:
+def many(train, targets: dict[str, np.ndarray], test, test_targets, sizes: Sequence[int] = ()) -> dict[str, float]:
     """`regress` for several named targets in one fit; a target of two columns gives their mean R²."""
     columns = {k: v.reshape(len(v), -1) for k, v in targets.items()}
     y, y_test = np.concatenate(list(columns.values()), 1), np.concatenate([test_targets[k].reshape(len(test), -1) for k in columns], 1)
-    scores, start, row = regress(train, y, test, y_test), 0, {}
+    scores, start, row = regress(train, y, test, y_test, sizes=sizes), 0, {}
     for name, v in columns.items():
         row[name] = float(scores[start:start + v.shape[1]].mean())
         start += v.shape[1]

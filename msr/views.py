@@ -40,9 +40,9 @@ class Pipeline:
 
     def apply(self, x: torch.Tensor, params: dict[str, Params]) -> torch.Tensor:
         """x float [B, C, H, W] in [0, 1]. Neighbouring affine transforms resample once."""
-        for (affine, *_), run in itertools.groupby(self.transforms.values(), key=alike):
+        for together, run in itertools.groupby(self.transforms.values(), key=canvas):
             run = list(run)
-            if affine:
+            if together:
                 x = warp(x, run, [params[t.name] for t in run])
             else:
                 for t in run:
@@ -62,9 +62,9 @@ class Pipeline:
         return present
 
 
-def alike(t: Transform) -> tuple:
-    """Neighbours in a pipeline with the same key are applied together."""
-    return (True, t.padding, t.centre) if isinstance(t, Affine) else (False,)
+def canvas(t: Transform) -> tuple[str, str] | None:
+    """What affine neighbours in a pipeline must have in common to be applied together; None for other transforms."""
+    return (t.padding, t.centre) if isinstance(t, Affine) else None
 
 
 class Views:

@@ -105,6 +105,17 @@ def test_embedding_does_not_depend_on_the_batch(dots):
     assert list(small) == ["h", "content", "appearance", "spatial", "joined"]
 
 
+def test_a_space_of_few_dimensions_is_heard_among_many():
+    """What two dimensions tell by a ring, twenty others drown, unless the probe knows which stand together."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(2, 1500, 22)).astype(np.float32)
+    radius = np.hypot(z[..., 0], z[..., 1])[..., None]
+    drowned, heard = (probes.regress(z[0], radius[0], z[1], radius[1], sizes=sizes)[0] for sizes in ((), (2, 20)))
+    assert heard > 0.95 > 0.8 > drowned
+    features = {"h": z[0], "content": z[0, :, :2], "rest": z[0, :, 2:], "joined": z[0]}
+    assert probes.side_by_side(features, "joined") == [2, 20] and probes.side_by_side(features, "content") == []
+
+
 def test_classify_finds_rings_that_no_line_separates():
     generator = np.random.default_rng(0)
     z = generator.normal(size=(1200, 2))

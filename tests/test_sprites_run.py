@@ -4,10 +4,13 @@ import torch
 
 from msr import report, sprites
 from msr.data import sprites as data
+from msr.views import Views
 
 SMALL = dict(epochs=1, study_epochs=0, max_images=64, probe_images=60, seeds=1, seed=0, groups="appearance,spatial", strength="strong", family="entropy", sizes="3,3,5",
              lambdas="1", temperature=1.0, paired=False, separate_style=False, backbone="cnn", width=4, hidden="16", batch_size=32, optimizer="adamw", lr=1e-3,
              warmup=0.1, image_size=32, continuous=False, npz="", precision="float32", device="cpu", out_dir="", profile="")
+
+PARTS = [("content", 0), ("appearance", 1), ("spatial", 2)]
 
 
 @pytest.mark.parametrize("changes, says", [
@@ -53,40 +56,43 @@ def test_temperature_reaches_the_objective():
     assert losses[0] != losses[1]
 
 
+def test_every_space_is_taken_from_the_sprite_that_gives_it():
+    def of(groups):
+        return sprites.parts(Views(sprites.STRENGTHS["strong"].pipeline(), None, groups))
+    assert of(("appearance", "spatial")) == PARTS
+    assert of(("color", "zoom", "translation", "rotation")) == [("content", 0), ("color", 1), ("zoom", 2), ("translation", 2), ("rotation", 0)]
+
+
 @pytest.fixture(scope="module")
 def task():
-    return sprites.swap_task(20, seed=0, poses=60, size=32)
+    return sprites.swap_task(20, seed=0, places=40, size=32)
 
 
 def test_swap_task_asks_for_what_is_there(task):
-    shape, color, pose = (task.queries[i] for i in range(3))
-    key = task.gallery_key
-    assert len({tuple(k) for k in key.tolist()}) == len(key)                                  # every answer is unique
-    for i, query in enumerate((shape, color, pose)):
-        rows = [int((task.gallery.pixels == p).flatten(1).all(1).nonzero()[0, 0]) for p in query.pixels]
-        same = key[rows] == task.wanted
-        assert same[:, i].all() and not same[:, [j for j in range(3) if j != i]].any()        # gives its factor, and no other
-    assert all((key == w).all(1).any() for w in task.wanted)
+    assert len({tuple(k) for k in task.key.tolist()}) == len(task.key)                        # every answer is unique
+    assert len(task.gallery.pixels.flatten(1).unique(dim=0)) == len(task.key)                 # … to the eye, too
+    for i, gives in enumerate(([0, 1], [2], [3])):
+        same = task.key[task.queries[:, i]] == task.wanted
+        content, color, place = same[:, :2].all(1), same[:, 2], same[:, 3]
+        assert same[:, gives].all() and (content.int() + color.int() + place.int() == 1).all()    # gives its part, and no other
+    assert all((task.key == w).all(1).any() for w in task.wanted)
 
 
-def test_swap_finds_all_with_the_true_factors_and_little_with_pixels(task, monkeypatch):
+def test_swap_finds_all_with_the_true_factors_and_little_with_wrong_ones(task):
     """With spaces that hold exactly one factor each, every triple is answered; wrong parts answer almost none."""
-    key_of = {p.numpy().tobytes(): k for p, k in zip(task.gallery.pixels, task.gallery_key)}
-
     class Known:
         def embed(self, run, split):
-            k = torch.stack([key_of[p.numpy().tobytes()] for p in split.pixels])
-            one_hot = torch.nn.functional.one_hot
-            return {"content": one_hot(k[:, 0], 3).float().numpy(), "appearance": one_hot(k[:, 1], 10).float().numpy(),
-                    "spatial": one_hot(k[:, 2], 60).float().numpy()}
-    score, found = sprites.swap(Known(), None, task)
-    assert score == {"shape": 1.0, "color": 1.0, "pose": 1.0, "all": 1.0} and torch.equal(task.gallery_key[found], task.wanted)
-    assert sprites.swap(Known(), None, task, ("appearance", "content", "content"))[0]["all"] < 0.3
+            content = 5 * task.key[:, 0] + task.key[:, 1]
+            hot = [torch.nn.functional.one_hot(k).float().numpy() for k in (content, task.key[:, 2], task.key[:, 3])]
+            return dict(zip(("content", "appearance", "spatial"), hot))
+    (score, found), (wrong, _) = sprites.swap(Known(), None, task, PARTS, [("appearance", 0), ("content", 1), ("content", 2)])
+    assert score == {"shape": 1.0, "orientation": 1.0, "color": 1.0, "place": 1.0, "all": 1.0} and torch.equal(task.key[found], task.wanted)
+    assert wrong["all"] < 0.3
 
 
-def test_too_few_poses():
-    with pytest.raises(ValueError, match="give more poses"):
-        sprites.swap_task(500, seed=0, poses=5, size=16)
+def test_too_few_places():
+    with pytest.raises(ValueError, match="give more places"):
+        sprites.swap_task(500, seed=0, places=2, size=16)
 
 
 def test_promises_are_read_from_the_table():

@@ -5,7 +5,7 @@ with the yes/no of its probability (`on`) among them. Same parameters, same imag
 """
 from .appearance import ColorJitter, Equalise, GaussianBlur, Greyscale, Normalise, Solarise, luma, shift_hue
 from .base import Params, Transform
-from .spatial import Affine, HorizontalFlip, ResizedCrop, Rotation, Translate, VerticalFlip, Zoom, warp
+from .spatial import Affine, HorizontalFlip, ResizedCrop, Place, Rotation, Translate, VerticalFlip, Zoom, warp
 
-__all__ = ["Affine", "ColorJitter", "Equalise", "GaussianBlur", "Greyscale", "HorizontalFlip", "Normalise", "Params", "ResizedCrop",
+__all__ = ["Affine", "ColorJitter", "Equalise", "GaussianBlur", "Greyscale", "HorizontalFlip", "Normalise", "Params", "Place", "ResizedCrop",
            "Rotation", "Solarise", "Transform", "Translate", "VerticalFlip", "Zoom", "luma", "shift_hue", "warp"]

@@ -112,41 +112,43 @@ class Affine(Transform):
     def apply(self, x, params):
         return warp(x, [self], [params])
 
-    def map(self, params) -> tuple[torch.Tensor, torch.Tensor]:
-        """(A [B, 2, 2], s [B, 2]): x_out = c + A (x_in − c) + s about the centre c, in shares of the side; where `on` is false, the identity."""
+    def linear(self, params) -> torch.Tensor:
+        """A [B, 2, 2] of x_out = place + A (x_in − centre); where `on` is false, the identity."""
         angle, shear = torch.deg2rad(params["angle"]), torch.deg2rad(params["shear"])
         cos, sin, one, zero = angle.cos(), angle.sin(), torch.ones_like(angle), torch.zeros_like(angle)
         rotate = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
         slant = torch.stack([one, -shear.tan(), zero, one], 1).view(-1, 2, 2)
-        on = params["on"]
-        linear = torch.where(on[:, None, None], params["zoom"][:, None, None] * rotate @ slant, torch.eye(2, device=on.device))
-        return linear, torch.where(on[:, None], params["shift"], 0.0)
+        on = params["on"][:, None, None]
+        return torch.where(on, params["zoom"][:, None, None] * rotate @ slant, torch.eye(2, device=on.device))
+
+    def move(self, at, params) -> torch.Tensor:
+        """Where the centre goes that is `at` [B, 2], from the image's middle, in shares of the side."""
+        return at + torch.where(params["on"][:, None], params["shift"], 0.0)
 
 
 def warp(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[dict]) -> torch.Tensor:
     """Affine transforms in turn, as one resampling, x [B, C, H, W]; all have the first's padding and centre."""
-    padding, centre = transforms[0].padding, transforms[0].centre
-    A, shift = transforms[0].map(params[0])
-    for transform, p in zip(transforms[1:], params[1:]):
-        B, s = transform.map(p)
-        # about the image's centre a later turn carries earlier shifts along; a centre of mass has moved with them
-        shift = s + (shift if centre == "mass" else (B @ shift[:, :, None])[:, :, 0])
+    padding, own = transforms[0].padding, transforms[0].centre == "mass"
+    centre = mass_centre(x) if own else x.new_zeros(len(x), 2)
+    A, at = torch.eye(2, device=x.device), centre
+    for transform, p in zip(transforms, params):
+        B = transform.linear(p)
+        # a turn about the image's middle carries along what was shifted before; one about the object's centre does not
+        at = transform.move(at if own else (B @ at[:, :, None])[:, :, 0], p)
         A = B @ A
     side = torch.tensor([x.shape[3], x.shape[2]], device=x.device, dtype=torch.float32)       # W, H
-    shift = 2 * shift                                                                         # shares of the side -> [-1, 1]
     back = torch.linalg.inv_ex(A).inverse * (side[None, None, :] / side[None, :, None])       # output -> input
-    c = mass_centre(x) if centre == "mass" else torch.zeros_like(shift)
-    offset = c[:, :, None] - back @ (c + shift)[:, :, None]
+    offset = 2 * (centre[:, :, None] - back @ at[:, :, None])                                 # shares of the side -> [-1, 1]
     grid = F.affine_grid(torch.cat([back, offset], dim=2), list(x.shape), align_corners=False)
     out = F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
     return torch.where(column(torch.stack([p["on"] for p in params]).any(dim=0)), out, x)
 
 
 def mass_centre(x: torch.Tensor) -> torch.Tensor:
-    """Centre of brightness of each image, (x, y) in [-1, 1], [B, 2]; the image's own centre where all is black."""
+    """Centre of brightness of each image, [B, 2]: x, y from its middle, in shares of the side; the middle where all is black."""
     light = x.sum(dim=1)                                                                      # [B, H, W]
     total = light.sum(dim=(1, 2)).clamp(min=1e-6)
-    x_axis, y_axis = (2 * (torch.arange(n, device=x.device) + 0.5) / n - 1 for n in (x.shape[3], x.shape[2]))
+    x_axis, y_axis = ((torch.arange(n, device=x.device) + 0.5) / n - 0.5 for n in (x.shape[3], x.shape[2]))
     return torch.stack([(light.sum(dim=1) * x_axis).sum(dim=1) / total, (light.sum(dim=2) * y_axis).sum(dim=1) / total], dim=1)
 
 
@@ -162,6 +164,19 @@ class Translate(Affine):
 
     def __init__(self, translate=0.2, p=1.0, padding="zeros", centre="image"):
         super().__init__(translate=translate, p=p, padding=padding, centre=centre)
+
+
+class Place(Affine):
+    """Puts each image's centre of brightness at a drawn place, `spread` the farthest from the middle: what it shows of where the
+    object was is nothing, which no shift that keeps the object in view can say."""
+
+    name = "translation"
+
+    def __init__(self, spread=0.25, p=1.0, padding="zeros"):
+        super().__init__(translate=spread, p=p, padding=padding, centre="mass")
+
+    def move(self, at, params):
+        return torch.where(params["on"][:, None], params["shift"], at)
 
 
 class Zoom(Affine):
