@@ -22,7 +22,7 @@
 # looks. Then it takes the content of one sprite, the colour of a second and the place of a third, and retrieves the image that has all three.
 
 # %% tags=["parameters", "hide-input"]
-epochs = 12  # passes over the training images
+epochs = 20  # passes over the training images
 study_epochs = 0  # the same in the studies below; 0: a quarter of epochs
 max_images = 20000  # training images, drawn from 7,372,800
 probe_images = 4000  # that the probes are fitted on, and as many held-out ones that they are scored on
