@@ -69,7 +69,7 @@ def test_backbones(backbone):
     assert step("simclr", backbone=backbone)[0].loss.device.type == "cuda"
 
 
-@pytest.mark.parametrize("strength", ["strong", "own_centre"])
+@pytest.mark.parametrize("strength", ["strong", "shifted"])
 def test_sprites(strength):
     from msr.sprites import STRENGTHS
     with FakeTensorMode(allow_non_fake_inputs=True):
