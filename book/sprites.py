@@ -174,6 +174,7 @@ fours = [split.fit(s) for s in range(seed, seed + seeds)]
 four = metrics.add("four", [sprites.probe(split, run) for run in fours])
 apart = metrics.add("four_swap", [{"spaces": sprites.swap(split, run, task, sprites.parts(split.views))[0][0]} for run in fours])
 display(plots.heatmap(four, columns=sprites.targets(setup)))
+display(Markdown(report.sprites_promises(four, split.spaces.names)))
 display(Markdown("Style swap with these spaces, orientation from A:\n\n" + report.table(apart)))
 
 # %% [markdown]
@@ -206,7 +207,8 @@ plots.dots(studies, ["shape", "color", "position", "color_in_content", "position
 # ## What is limited
 #
 # - Size is found in content and in `appearance` as well as in `spatial`. Zoom changes size by more than sprites differ in it, but not without bound: what an
-#   augmentation does not hide counts as content, and other spaces may hold it too.
+#   augmentation does not hide counts as content, and other spaces may hold it too. Where zoom shares its space with translation and rotation, the spaces
+#   together may also lose some of it; compare the four styles, where zoom has a space of its own.
 # - With every angle drawn and two style spaces, shape is learned late or not at all; the four spaces above learn it.
 # - A grey sprite stays grey under every colour jitter: of the ten colours, that one is content unless greyscale is drawn often.
 # - Studies have one seed and a fraction of the training: they show directions, not sizes.

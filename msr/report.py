@@ -167,10 +167,12 @@ def table(some, names: dict[str, str] | None = None) -> str:
 
 def sprites_promises(some, spaces: Sequence[str]) -> str:
     """Where each factor of a sprite lies, and where it should not be; and what the joined spaces lose against h."""
-    homes = {"shape": "content", "color": "appearance", "hue": "appearance", "x": "spatial", "y": "spatial"}
+    tint, place = ("appearance", "color"), ("spatial", "translation")
+    homes = {"shape": ("content",), "color": tint, "hue": tint, "scale": ("spatial", "zoom"), "orientation": ("rotation",), "x": place, "y": place}
     lines = []
-    for target, home in homes.items():
-        if home not in spaces or target not in some[home]:
+    for target, candidates in homes.items():
+        home = next((name for name in candidates if name in spaces), None)
+        if home is None or target not in some[home]:
             continue
         rest = ", ".join(f"{show(some[s][target])} from `{s}`" for s in spaces if s != home)
         lines.append(f"- *{words(target)}*: {show(some[home][target])} from `{home}`; {rest}.")

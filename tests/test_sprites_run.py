@@ -101,3 +101,5 @@ def test_promises_are_read_from_the_table():
     table = {"h": row(shape=0.9, x=0.8), "content": row(shape=0.7, x=0.01), "spatial": row(shape=0.4, x=0.6), "joined": row(shape=0.85, x=0.5)}
     text = report.sprites_promises(table, ("content", "spatial"))
     assert "*shape*: 0.70 from `content`; 0.40 from `spatial`" in text and "lose at most 0.30 against $h$ (on x)" in text
+    four = report.sprites_promises({"h": row(x=0.9), "content": row(x=0.1), "translation": row(x=0.8), "joined": row(x=0.9)}, ("content", "translation"))
+    assert "*x*: 0.80 from `translation`; 0.10 from `content`" in four
