@@ -137,8 +137,8 @@ def dots(tables: dict[str, dict[str, dict[str, dict]]], targets: Sequence[str], 
         for k, target in enumerate(targets):
             value, std = ([table[r][target][key] or 0.0 for r in rows] for key in ("value", "std"))
             shift = (k - (len(targets) - 1) / 2) * 0.18
-            axis.errorbar(value, np.arange(len(rows)) + shift, xerr=std, fmt="o", ms=5, lw=1.4, color=tints[target], label=target)
-        axis.set(xlim=(low, high), yticks=range(len(rows)), yticklabels=rows)
+            axis.errorbar(value, np.arange(len(rows)) + shift, xerr=std, fmt="o", ms=5, lw=1.4, color=tints[target], label=target.replace("_", " "))
+        axis.set(xlim=(low, high), yticks=range(len(rows)), yticklabels=[row.replace("_", " ") for row in rows])
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.grid(axis="x", color="#dddddd", lw=0.6)
         axis.set_title(title, loc="left")

@@ -13,8 +13,9 @@ STYLES = ("brightness", "contrast", "saturation", "hue", "crop_x", "crop_y", "cr
 def made_by(notebook: str, profile: str, setup) -> str:
     """The first lines of a page: the data, the profile, and how to make it better."""
     c, s = setup.chosen, setup.settings
+    paper = "paper" if notebook == "imagenet" else f"paper-{notebook}"
     more = {"smoke": "This is a test of the machinery, too short to learn anything.", "quick": "This is a short run: "
-            "`make book PROFILE=standard` trains longer.", "standard": "To go further: more `epochs`, or a GPU and `book/profiles/paper.yml`."}.get(profile, "")
+            "`make book PROFILE=standard` trains longer.", "standard": f"To go further: more `epochs`, or a GPU and `book/profiles/{paper}.yml`."}.get(profile, "")
     sizes = ", ".join(f"{name} {size}" for name, size in zip(setup.spaces.names, setup.spaces.sizes))
     return (f"**This page ran on {setup.source}**: {len(setup.train):,} for training, {len(setup.val):,} held out, {c['image_size']} px. "
             f"Profile `{profile}`: {s.epochs} epochs of batches of {s.batch_size}, family `{c['family']}`, backbone `{c['backbone']}`, "
