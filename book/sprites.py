@@ -209,7 +209,8 @@ plots.dots(studies, ["shape", "color", "position", "color_in_content", "position
 # - Size is found in content and in `appearance` as well as in `spatial`. Zoom changes size by more than sprites differ in it, but not without bound: what an
 #   augmentation does not hide counts as content, and other spaces may hold it too. Where zoom shares its space with translation and rotation, the spaces
 #   together may also lose some of it; compare the four styles, where zoom has a space of its own.
-# - With every angle drawn and two style spaces, shape is learned late or not at all; the four spaces above learn it.
+# - With every angle drawn and two style spaces (`full circle`) shape suffers; compare it with the four spaces above, which see every angle too. Longer
+#   runs of `full_circle` may differ.
 # - A grey sprite stays grey under every colour jitter: of the ten colours, that one is content unless greyscale is drawn often.
 # - Studies have one seed and a fraction of the training: they show directions, not sizes.
 # - An R² near 0 says that this probe, with these samples, finds nothing.
