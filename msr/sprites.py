@@ -94,12 +94,12 @@ def vary(setup: Setup, **changes) -> Setup:
 
 # ------------------------------------------------------------------------------------------------------------ probes
 
-def probe(setup: Setup, run: Run) -> dict[str, dict[str, float]]:
+def probe(setup: Setup, run: Run, spaces: Sequence[str] = ()) -> dict[str, dict[str, float]]:
     """{space: {shape, color: top-1 accuracy (`probes.classify`); scale, orientation, x, y: R² (`probes.many`)}} on held-out plain
-    sprites, also kept in run.table."""
+    sprites, also kept in run.table. spaces: which; empty: all, with h and joined."""
     features = [setup.embed(run, split) for split in (setup.train_probe, setup.val_probe)]
     run.table = {space: factors(features[0][space], setup.train_probe, features[1][space], setup.val_probe, probes.side_by_side(features[0], space))
-                 for space in features[0]}
+                 for space in spaces or features[0]}
     return run.table
 
 
@@ -212,6 +212,6 @@ def targets(setup: Setup) -> list[str]:
 
 
 def study(setup: Setup, seed: int, folder: str, **changes) -> dict[str, dict[str, float]]:
-    """Train and probe one setting that differs from `setup` by `changes`, without a progress line; its table."""
+    """Train one setting that differs from `setup` by `changes`, without a progress line; the table of its spaces, without h and joined."""
     cell = vary(setup, **changes, out_dir=str(Path(setup.chosen["out_dir"]) / folder))
-    return probe(cell, cell.fit(seed, progress=False))
+    return probe(cell, cell.fit(seed, progress=False), cell.spaces.names)

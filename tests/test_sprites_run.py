@@ -39,7 +39,9 @@ def test_a_small_run_gives_a_whole_table(tmp_path):
     assert set(table) == {"h", "content", "appearance", "spatial", "joined"}
     assert all(set(row) == {"shape", "color", "scale", "orientation", "x", "y"} for row in table.values())
     assert sprites.targets(setup) == ["shape", "color", "scale", "orientation", "x", "y"]
-    assert set(sprites.summary(table)) == {"shape", "color", "position", "color_in_content", "position_in_content"}
+    study = sprites.study(setup, 0, "again")
+    assert study == {space: table[space] for space in ("content", "appearance", "spatial")}   # the same seed, the same numbers
+    assert set(sprites.summary(study)) == {"shape", "color", "position", "color_in_content", "position_in_content"}
     cell = sprites.vary(setup, family="simclr", sizes="8,4,4", lambdas="", strength="weak", paired=True, epochs=2)
     assert cell.train is setup.train and cell.settings.epochs == 2 and cell.views.paired and cell.views.query.transforms["rotation"].degrees == 5
     assert cell.build(0)[1].family == "simclr" and setup.build(0)[1].family == "entropy"
