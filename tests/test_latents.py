@@ -160,7 +160,7 @@ GOOD = dict(steps=4, study_steps=0, samples=32, seeds=1, seed=0, content=2, styl
     ({"steps": "many"}, "steps = 'many'; give a whole number, 1 or more"),
     ({"noise": 0}, "noise = 0; give a number above 0"),
     ({"lr": float("nan")}, "lr = nan; give a number above 0"),
-    ({"precision": "fp16"}, "unknown precision 'fp16'; choose auto"),
+    ({"precision": "fp16"}, "unknown precision 'fp16' .did you mean 'bf16'..; choose auto"),
     ({"device": "gpu"}, "device 'gpu' cannot be used here"),
 ])
 def test_bad_parameters_are_one_clear_line(changes, says):
