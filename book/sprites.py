@@ -17,9 +17,9 @@
 # %% [markdown]
 # # Sprites
 #
-# A sprite has a shape, a colour, a size, an angle and a place, and we drew it: every factor is known. Augmentations change all but the
-# shape. So the theory says where each factor must go, colour to `appearance`, place to `spatial`, shape to `content`, and this page
-# looks. Then it takes the content of one sprite, the colour of a second and the place of a third, and retrieves the image that has all three.
+# A sprite has a shape, a colour, a size, an angle and a place, and we drew it: every factor is known. Augmentations change colour, size and
+# place, the angle by little, the shape not at all. So the theory says where each factor must go, colour to `appearance`, place to
+# `spatial`, shape to `content`, and this page looks. Then it takes the content of one sprite, the colour of a second and the place of a third, and retrieves the image that has all three.
 
 # %% tags=["parameters", "hide-input"]
 epochs = 20  # passes over the training images
