@@ -24,6 +24,8 @@
 
 # %% tags=["parameters", "hide-input"]
 data_dir = ""  # a folder, cifar10, cifar100 or stl10; empty: $IMAGENET_DIR, else shapes
+val_dir = ""  # held-out images; empty: val/ in data_dir, else a tenth of it
+max_bad = 0.1  # the share of files that may be unreadable; they are skipped
 image_size = 0  # pixels; 0: 48 for the shapes, else 224 on a GPU, 64 on a CPU
 epochs = 100  # passes over the training images
 seeds = 3  # independent runs; numbers are mean ± standard deviation over them
@@ -37,7 +39,9 @@ epsilon = 0.1  # … so that each space's misalignment c_m is at most this
 paired = False  # one key per image, in turn: the cost no longer grows with the groups
 separate_style = False  # one projector for content and another for the styles
 backbone = ""  # cnn, resnet18, resnet34, resnet50 or mlp
-batch_size = 0  # images per step
+init = ""  # trained weights to begin from: a torchvision or timm file, or a run's folder
+backbone_rate = 1.0  # learning rate of what began so, as a share of lr; 0: frozen
+batch_size = 0  # images per step, over all devices
 optimizer = ""  # adamw, lars or sgd
 lr = 0.0  # peak learning rate (lars and sgd: per 256 images)
 augmentation = ""  # strengths: weak, medium, strong, small, shapes
@@ -46,7 +50,11 @@ max_images = 0  # at most so many training images; 0: all
 probe_images = 4000  # training images that the probes are fitted on
 precision = "auto"  # bf16, float32, or what the processor does best
 device = "auto"  # cpu, cuda, cuda:1
-num_workers = 2  # processes that decode files
+devices = 1  # processes that train together: one per GPU
+sync_batchnorm = True  # several devices: batch normalisation over all of them
+save_every = 0  # steps between checkpoints; 0: one after each epoch
+num_workers = 2  # processes that decode files, on each device
+fresh = False  # set aside what out_dir holds, rather than go on with it
 out_dir = "runs/imagenet"  # weights, logs and metrics.json go here
 profile = "standard"  # a label: which set of parameters made this page
 

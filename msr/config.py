@@ -27,6 +27,9 @@ class Train:
     epsilon: float = 0.1                # the violation that adaptive λ allows, scale-free
     dual_rate: float = 0.01             # η of the λ step, cosine to 0
     dual_warmup_epochs: float = 1.0     # λ rests for so long
+    backbone_rate: float = 1.0          # the learning rate of the backbone, as a share of lr; 0: frozen
+    sync_batchnorm: bool = True         # on several ranks: batch normalisation over all of them
+    save_every: int = 0                 # steps between checkpoints; 0: after each epoch only
     seed: int = 0                       # of the data order and of every augmentation
     log_every: int = 50                 # steps between two lines of the log
 
@@ -39,7 +42,7 @@ class Train:
                 raise TypeError(f"{field.name} = {value!r} is a {type(value).__name__}; give {'an' if kind is int else 'a'} {kind.__name__}"
                                 + (f" ({float(value)})" if kind is float and _is_number(value) else ""))
         for name, low in (("epochs", 1), ("batch_size", 2), ("log_every", 1), ("lr", 0), ("weight_decay", 0),
-                          ("warmup_epochs", 0), ("clip", 0), ("dual_rate", 0), ("epsilon", 0)):
+                          ("warmup_epochs", 0), ("clip", 0), ("dual_rate", 0), ("epsilon", 0), ("backbone_rate", 0), ("save_every", 0)):
             if getattr(self, name) < low:
                 raise ValueError(f"{name} = {getattr(self, name)}; give {low} or more")
         for name, allowed in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):

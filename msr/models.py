@@ -12,10 +12,10 @@ from .spaces import Spaces
 BACKBONES = ("cnn", "vgg", "resnet18", "resnet34", "resnet50", "mlp")
 
 
-def backbone(name: str, image_size: int = 224, channels: int = 3, width: int = 64) -> tuple[nn.Module, int]:
+def backbone(name: str, image_size: int = 224, channels: int = 3, width: int = 64, stem: str = "auto") -> tuple[nn.Module, int]:
     """(module, H). `cnn`: four strided convolutions for CPUs; `vgg`: four with max-pools, which tell thin outlines better, for
-    twice the time; `resnet…`: torchvision's, with a 3 × 3 stem and no max-pool below 100 px; `mlp`: on flattened input of
-    channels · image_size². `width`: the first of cnn and vgg, the mlp's hidden / 8.
+    twice the time; `resnet…`: torchvision's, its stem "small" (3 × 3, no max-pool) below 100 px, else "large"; `mlp`: on flattened input
+    of channels · image_size². `width`: the first of cnn and vgg, the mlp's hidden / 8.
     """
     if name == "cnn":
         return cnn(channels, width)
@@ -27,7 +27,7 @@ def backbone(name: str, image_size: int = 224, channels: int = 3, width: int = 6
         net = getattr(torchvision.models, name)(weights=None, zero_init_residual=True)
         features = net.fc.in_features
         net.fc = nn.Identity()
-        if image_size < 100:
+        if stem == "small" or (stem == "auto" and image_size < 100):
             net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
             net.maxpool = nn.Identity()
         elif channels != 3:
@@ -83,6 +83,7 @@ class MultiSpace(nn.Module):
     def __init__(self, backbone: nn.Module, features: int, spaces: Spaces, hidden: Sequence[int] = (1024,), separate_style=False):
         super().__init__()
         self.spaces, self.features, self.backbone = spaces, features, backbone
+        self.loaded: tuple[str, ...] = ("backbone.",)         # what learns at the backbone's rate, by the beginnings of names
         content = spaces.sizes[0]
         if separate_style and len(spaces.sizes) > 1:
             self.projector = nn.ModuleList([projector(features, hidden, content), projector(features, hidden, spaces.dim - content)])
@@ -92,3 +93,16 @@ class MultiSpace(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         h = self.backbone(x)
         return h, torch.cat([project(h) for project in self.projector], dim=1)
+
+    def freeze(self) -> None:
+        """Keep what is `loaded` as it is: no gradient, and batch normalisation by its own running statistics."""
+        for name, module in self.named_modules():
+            if f"{name}.".startswith(self.loaded):
+                module.eval().requires_grad_(False)
+
+
+def build(backbone: str, image_size: int, spaces: dict[str, int], hidden: Sequence[int] = (1024,), width: int = 64, separate_style: bool = False,
+          stem: str = "auto") -> MultiSpace:
+    """The network of an image experiment from plain values, as config.json holds them; spaces: {name: size}."""
+    net, features = globals()["backbone"](backbone, image_size, width=width, stem=stem)
+    return MultiSpace(net, features, Spaces(tuple(spaces), tuple(spaces.values())), hidden, separate_style)

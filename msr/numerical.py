@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,9 @@ def fit(setting: Setting, seed: int, out_dir=None, name: str = "") -> Run:
                      adaptive=setting.adaptive, epsilon=setting.epsilon, dual_warmup_epochs=epochs / 10, seed=seed, log_every=max(1, setting.steps // 60))
     stream = Stream(latents, setting.batch_size, min(100, setting.steps), seed, device)
     start = time.perf_counter()
-    log = train.fit(model, objective, LatentViews(latents, setting.dropped), stream, settings, out_dir and Path(out_dir), name or f"{setting.family}, seed {seed}")
+    asked = {k: v for k, v in asdict(replace(setting, latents=latents)).items() if k not in ("device", "probe")}
+    log = train.fit(model, objective, LatentViews(latents, setting.dropped), stream, settings, out_dir and Path(out_dir), name or f"{setting.family}, seed {seed}",
+                    config={"experiment": asked})
     run = Run(model, latents, objective, log, time.perf_counter() - start)
     run.table = r2(run, setting.probe, seed)
     return run

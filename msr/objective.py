@@ -62,9 +62,9 @@ class Objective(torch.nn.Module):
         self.weight = 1 / n if averaged else 1.0
 
     def forward(self, z: torch.Tensor) -> Terms:
-        """z [V, B, D], any float type; the loss is computed in float32 whatever autocast says."""
+        """z [V, B, D], any float type; the loss is computed in float32, or float64 if that is z's, whatever autocast says."""
         with torch.autocast(z.device.type, enabled=False):
-            z = self.normalise(z.float(), self.spaces)
+            z = self.normalise(z if z.dtype == torch.float64 else z.float(), self.spaces)
             parts = self.spaces.split(z)                                                      # {space: [V, B, d_m]}
             align = torch.stack([self.align(*self.pair(part, m)) for m, part in enumerate(parts.values())])
             spread = self.spread(z)

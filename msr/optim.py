@@ -43,17 +43,21 @@ class LARS(torch.optim.Optimizer):
         return loss
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Matrices and kernels decay (and LARS adapts them); biases and normalisation do neither."""
-    weights = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
-    others = [p for p in model.parameters() if p.requires_grad and p.dim() <= 1]
-    return [{"params": weights, "weight_decay": weight_decay, "adapt": True},
-            {"params": others, "weight_decay": 0.0, "adapt": False}]
+def parameter_groups(model: nn.Module, weight_decay: float, backbone_rate: float = 1.0) -> list[dict]:
+    """Matrices and kernels decay (and LARS adapts them); biases and normalisation do neither. `share`: of the learning rate;
+    backbone_rate for what `model.loaded` names, else 1."""
+    slow = getattr(model, "loaded", ()) if backbone_rate != 1 else ()
+    parts: dict[tuple[float, bool], list] = {}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            parts.setdefault((backbone_rate if name.startswith(slow) else 1.0, p.dim() > 1), []).append(p)
+    return [{"params": params, "weight_decay": weight_decay if weights else 0.0, "adapt": weights, "share": share}
+            for (share, weights), params in sorted(parts.items(), key=lambda part: part[0], reverse=True)]
 
 
-def make(name: str, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+def make(name: str, model: nn.Module, lr: float, weight_decay: float, backbone_rate: float = 1.0) -> torch.optim.Optimizer:
     """`adamw`, `lars` or `sgd` (both with momentum 0.9); lr is already scaled to the batch."""
-    groups = parameter_groups(model, weight_decay)
+    groups = parameter_groups(model, weight_decay, backbone_rate)
     if name == "lars":
         return LARS(groups, lr=lr)
     for group in groups:

@@ -6,14 +6,14 @@ import ctypes
 import dataclasses
 import json
 import math
-import os
-import shutil
+import signal
+import threading
 import time
 from pathlib import Path
 
 import torch
 
-from . import dist, duals, optim
+from . import checkpoint, dist, duals, optim
 from .config import Train
 from .objective import Objective, Terms
 from .progress import Progress
@@ -21,6 +21,10 @@ from .progress import Progress
 
 class NonFiniteLoss(FloatingPointError):
     """The loss is nan or inf. What was saved before stays saved."""
+
+
+class Stopped(RuntimeError):
+    """SIGTERM came: the run is saved, and the same command goes on with it."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -66,13 +70,17 @@ def forward(model, objective: Objective, views, images, generator, bf16: bool) -
     return objective(z.view(V, B, -1))
 
 
-def fit(model, objective: Objective, views, batches, settings: Train, out_dir=None, name="training", progress=True) -> list[dict]:
+def fit(model, objective: Objective, views, batches, settings: Train, out_dir=None, name="training", progress=True, config=None, fresh=False) -> list[dict]:
     """Train in place; returns the log, one dict per `log_every` steps (means over those steps).
 
-    batches: `len(batches)` steps per epoch, `batches.epoch(e)` yields the images on `batches.device`. Under `out_dir`:
-    log.jsonl, TensorBoard events and, after each epoch, checkpoint.pt (tensors only) beside settings.json. Raises
-    NonFiniteLoss at the log line that sees one; the last checkpoint, and the log up to it, stay. A folder that holds an
-    earlier run is set aside as `<out_dir>.old`.
+    batches: `len(batches)` steps per epoch, `batches.epoch(e, start)` yields the images on `batches.device` from step `start` on. Under
+    `out_dir` (see `msr.checkpoint`): log.jsonl, TensorBoard events, and after each epoch and every `save_every` steps a checkpoint.
+
+    A folder that holds an earlier run: with the same settings and `config` (plain data, what else decides the run) it is gone on with, or
+    returned when it is complete. With others, an unfinished run is refused, by name; a complete one is set aside as `<out_dir>.old`, as is
+    any when `fresh`. On several ranks each calls this; rank 0 writes. The ranks' number may change from one start to the next.
+
+    Raises NonFiniteLoss at the log line that sees one, and Stopped after a SIGTERM; what was saved stays.
     """
     if batches.batch_size != settings.batch_size:
         raise ValueError(f"the batches hold {batches.batch_size} images, the settings say batch_size {settings.batch_size}; give both the same")
@@ -81,20 +89,41 @@ def fit(model, objective: Objective, views, batches, settings: Train, out_dir=No
     objective.to(device)
     model.to(device=device, memory_format=torch.channels_last)
     model.train()
-    optimizer = optim.make(settings.optimizer, model, settings.peak_lr, settings.weight_decay)
-    generator = torch.Generator().manual_seed(settings.seed + 7919 * dist.rank())             # CPU: the same views on any device
+    if settings.backbone_rate == 0:
+        model.freeze()
+    if settings.sync_batchnorm:
+        model = dist.sync_batchnorm(model, device)
+    optimizer = optim.make(settings.optimizer, model, settings.peak_lr, settings.weight_decay, settings.backbone_rate)
+    generator = torch.Generator().manual_seed(settings.seed)                                  # CPU, equal on all ranks: the same views anywhere
     bf16, per_epoch = use_bf16(settings.precision, device), len(batches)
     total, warmup = settings.epochs * per_epoch, round(settings.warmup_epochs * per_epoch)
     dual_warmup = round(settings.dual_warmup_epochs * per_epoch)
-    recent, step, clock, line = [], 0, time.perf_counter(), {}
+    config = json.loads(json.dumps({"training": dataclasses.asdict(settings), "steps": total, "spaces": dict(zip(objective.spaces.names, objective.spaces.sizes)),
+                                    "family": objective.family, "experiment": {}} | (config or {}), default=str))
+    state = earlier(out_dir, config, total, name, fresh)
+    recent, step = [], 0
+    if state:
+        restore(state, model, objective, optimizer, generator)
+        recent, step = list(state["recent"].to(device).unbind(0)), state["step"]
+    if step == total:
+        model.eval()
+        return lines_of(Path(out_dir), step)
+    net = dist.parallel(model, device)
 
-    with Log(out_dir, objective.spaces.names) as log, Progress(total, name, progress and dist.rank() == 0) as bar:
-        for epoch in range(settings.epochs):
-            for images in batches.epoch(epoch):
+    def keep():
+        if out_dir and all_finite(model):
+            save(out_dir, config, model, objective, optimizer, generator, step, recent)
+
+    with Log(out_dir, objective.spaces.names, step) as log, Progress(total, name, progress and dist.rank() == 0) as bar, Sigterm() as stop:
+        if out_dir and dist.rank() == 0:
+            checkpoint.write_config(Path(out_dir), config)
+        line, clock = log.lines[-1] if log.lines else {}, time.perf_counter()
+        while step < total:
+            for images in batches.epoch(step // per_epoch, step % per_epoch):
                 share = optim.warmup_cosine(step, total, warmup)
                 for group in optimizer.param_groups:
-                    group["lr"] = settings.peak_lr * share
-                terms = forward(model, objective, views, images, generator, bf16)
+                    group["lr"] = settings.peak_lr * share * group["share"]
+                terms = forward(net, objective, views, images, generator, bf16)
                 optimizer.zero_grad(set_to_none=True)
                 terms.loss.backward()
                 if settings.clip:
@@ -105,8 +134,9 @@ def fit(model, objective: Objective, views, batches, settings: Train, out_dir=No
                     rate = settings.dual_rate * optim.warmup_cosine(step, total, 0)
                     objective.lambdas.copy_(duals.step(objective.lambdas, terms.violation, settings.epsilon, rate))
                 step += 1
+                end_of_epoch, stopping = step % per_epoch == 0, stop.asked and dist.world_size() == 1
                 if step % settings.log_every == 0 or step == total:
-                    values = log.mean(recent)                                                 # the one read per line
+                    values, stopping = log.mean(recent, stop.asked)                           # the one read per line; ranks agree on stopping here
                     speed = len(recent) * settings.batch_size / (time.perf_counter() - clock)
                     line = log.write(values, step=step, epoch=step / per_epoch, lr=settings.peak_lr * share, images_per_second=speed)
                     if not math.isfinite(line["loss"]):
@@ -114,60 +144,118 @@ def fit(model, objective: Objective, views, batches, settings: Train, out_dir=No
                                             f"(lr {settings.peak_lr * share:.2g}, {'bf16' if bf16 else 'float32'}); try a lower lr, "
                                             "clip = 1.0 or precision = 'float32'" + log.kept())
                     recent, clock = [], time.perf_counter()
-                end_of_epoch = step % per_epoch == 0
                 if line and (end_of_epoch or line["step"] == step):
-                    bar.update(step, f"epoch {epoch + 1}/{settings.epochs}, loss {line['loss']:.3f}, "
+                    bar.update(step, f"epoch {(step - 1) // per_epoch + 1}/{settings.epochs}, loss {line['loss']:.3f}, "
                                      f"{line['images_per_second']:.0f} images/s", end_of_epoch)
-            if out_dir and all_finite(model):
-                save(out_dir, model, objective, optimizer, generator, step, settings)
+                if end_of_epoch or stopping or (settings.save_every and step % settings.save_every == 0):
+                    keep()
+                if stopping and step < total:
+                    raise Stopped(f"SIGTERM: stopped after step {step} of {total}" + (f"; the same command goes on from {out_dir}" if out_dir else ""))
     model.eval()
     return log.lines
 
 
+def earlier(out_dir, config: dict, total: int, name: str, fresh: bool) -> dict | None:
+    """The checkpoint in out_dir to go on with, if there is one; what else lies there is set aside. Raises ValueError for an unfinished run
+    with other settings. Every rank reads, rank 0 decides and renames."""
+    folder = Path(out_dir) if out_dir else None
+    state, error = None, ""
+    if folder and dist.rank() == 0:
+        state = None if fresh else checkpoint.latest(folder)
+        changed = checkpoint.differences(json.loads(state["config"]), config) if state else []
+        if changed and state["step"] < json.loads(state["config"])["steps"]:
+            error = (f"{folder} holds an unfinished run with other settings ({'; '.join(changed[:4])}{' …' if changed[4:] else ''}); give those to go on with it, "
+                     "or another out_dir, or fresh = True to begin anew")
+        elif state is None or changed:
+            if (folder / "log.jsonl").exists():
+                begun = "an earlier run, set aside" if not changed else f"a complete run with {'; '.join(changed[:4])}: set aside"
+                old = checkpoint.set_aside(folder)
+                print(f"{name}: {folder} held {begun} as {old.name}" if state or fresh else f"{name}: {folder} held a run without a checkpoint: set aside as {old.name}", flush=True)
+            state = None
+        elif state["step"] == total:
+            print(f"{name}: complete in {folder}, not trained again (fresh = True would)", flush=True)
+        else:
+            print(f"{name}: going on from step {state['step']} of {total} in {folder}", flush=True)
+    error, step = dist.everyone((error, state and state["step"]))[0]
+    if error:
+        raise ValueError(error)
+    if step and dist.rank():
+        state = checkpoint.latest(folder)
+    if any(found != step for found in dist.everyone(state and state["step"])):
+        raise ValueError(f"not every machine sees the checkpoint of step {step} in {folder}; put out_dir on a disk that all of them share")
+    return state
+
+
 def all_finite(model) -> bool:
-    """Read once per epoch, so that a checkpoint never holds the weights of a step that failed."""
+    """Read once per checkpoint, so that none holds the weights of a step that failed."""
     return bool(torch.stack([p.isfinite().all() for p in model.state_dict().values()]).all())
 
 
-def save(out_dir, model, objective, optimizer, generator, step: int, settings: Train) -> None:
-    """checkpoint.pt and settings.json, each written beside and renamed over, so that a killed job leaves the old one."""
-    if dist.rank():
-        return
-    state = {"model": model.state_dict(), "objective": objective.state_dict(), "optimizer": optimizer.state_dict(),
-             "generator": generator.get_state(), "step": torch.tensor(step)}
-    folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.save(state, folder / "checkpoint.tmp")
-    os.replace(folder / "checkpoint.tmp", folder / "checkpoint.pt")
-    (folder / "settings.tmp").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
-    os.replace(folder / "settings.tmp", folder / "settings.json")
+def save(out_dir, config: dict, model, objective, optimizer, generator, step: int, recent) -> None:
+    """Everything that the rest of the run depends on; every rank calls it, rank 0 writes. `step` places the schedule and the data, whose
+    order is a function of (seed, epoch)."""
+    rng = dist.everyone(checkpoint.rng())
+    if dist.rank() == 0:
+        checkpoint.save(Path(out_dir), {"step": step, "model": model.state_dict(), "objective": objective.state_dict(), "optimizer": optimizer.state_dict(),
+                                        "generator": generator.get_state(), "rng": rng, "recent": torch.stack(recent) if recent else torch.empty(0),
+                                        "config": json.dumps(config)})
+
+
+def restore(state: dict, model, objective, optimizer, generator) -> None:
+    """Put a checkpoint's state back."""
+    model.load_state_dict(state["model"])
+    objective.load_state_dict(state["objective"])
+    optimizer.load_state_dict(state["optimizer"])
+    generator.set_state(state["generator"])
+    if dist.rank() < len(state["rng"]):
+        checkpoint.set_rng(state["rng"][dist.rank()])
+
+
+class Sigterm:
+    """`with Sigterm() as stop`: `stop.asked` becomes true when a SIGTERM comes, in place of the end. Outside the main thread nothing happens."""
+
+    asked = False
+
+    def __enter__(self):
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:
+            self.before = signal.signal(signal.SIGTERM, lambda *_: setattr(self, "asked", True))
+        return self
+
+    def __exit__(self, *error):
+        if self.main:
+            signal.signal(signal.SIGTERM, self.before)
 
 
 class Log:
     """Every term of every space: JSON lines and TensorBoard, under `out_dir` on rank 0; else only kept in `lines`."""
 
-    def __init__(self, out_dir, spaces):
+    def __init__(self, out_dir, spaces, step: int = 0):
+        """step: lines up to it are an earlier start's, and stay."""
         self.lines: list[dict] = []
         self.names = ["loss", "spread", *(f"{term}/{space}" for term in ("align", "violation", "lambda") for space in spaces)]
         self.file = self.board = self.folder = None
+        if out_dir:
+            self.folder = Path(out_dir)
+            self.lines = lines_of(self.folder, step)
         if out_dir and dist.rank() == 0:
             from torch.utils.tensorboard import SummaryWriter
-            self.folder = Path(out_dir)
-            if (self.folder / "log.jsonl").exists():
-                old = self.folder.with_name(self.folder.name + ".old")
-                shutil.rmtree(old, ignore_errors=True)
-                self.folder.rename(old)
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.file = open(self.folder / "log.jsonl", "w")
-            self.board = SummaryWriter(out_dir)
+            text = "".join(json.dumps(line) + "\n" for line in self.lines)
+            checkpoint.write(self.folder / "log.jsonl", lambda file: file.write(text.encode()))
+            self.file = open(self.folder / "log.jsonl", "a")
+            self.board = SummaryWriter(out_dir, purge_step=step + 1 if step else None)
 
     def row(self, terms: Terms) -> torch.Tensor:
         """One step's values [2 + 3 (M + 1)], still on the device."""
         loss = torch.stack([terms.loss.detach(), terms.spread])
         return torch.cat([loss, terms.align, terms.violation, terms.lambdas])
 
-    def mean(self, recent: list[torch.Tensor]) -> list[float]:
-        return dist.mean(torch.stack(recent).mean(dim=0)).tolist()
+    def mean(self, recent: list[torch.Tensor], asked: bool) -> tuple[list[float], bool]:
+        """The steps' and ranks' means, and whether any rank was asked to stop."""
+        values = torch.stack(recent).mean(dim=0)
+        *values, any_asked = dist.mean(torch.cat([values, values.new_tensor([float(asked)])])).tolist()
+        return values, any_asked > 0
 
     def write(self, values: list[float], **more) -> dict:
         line = {**more, **dict(zip(self.names, values))}
@@ -180,8 +268,8 @@ class Log:
         return line
 
     def kept(self) -> str:
-        saved = self.folder and (self.folder / "checkpoint.pt").exists()
-        return f"; the last good weights are in {self.folder / 'checkpoint.pt'}" if saved else ""
+        saved = checkpoint.checkpoints(self.folder) if self.folder else []
+        return f"; the last good weights are in {saved[0]}" if saved else ""
 
     def __enter__(self):
         return self
@@ -190,3 +278,17 @@ class Log:
         if self.file:
             self.file.close()
             self.board.close()
+
+
+def lines_of(folder: Path, step: int) -> list[dict]:
+    """The lines of log.jsonl up to `step`; one that a kill cut short is left out."""
+    lines = []
+    for text in (folder / "log.jsonl").read_text().splitlines() if step and (folder / "log.jsonl").exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(text))
+    return [line for line in lines if line["step"] <= step]
+
+
+if __name__ == "__main__":                                    # torchrun --nproc-per-node 8 -m msr.train run.json
+    from .experiment import main
+    main()

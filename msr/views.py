@@ -12,6 +12,7 @@ from typing import Sequence
 
 import torch
 
+from . import dist
 from .augment import Affine, Params, Transform, warp
 
 CACHE = 2**19                                                 # floats of a CPU's piece of work: three times faster than all at once
@@ -94,15 +95,15 @@ class Views:
         return 2 if self.paired else len(self.groups) + 2
 
     def sample(self, generator: torch.Generator, n: int, size: int) -> list[dict[str, Params]]:
-        """The parameters of each view: query first, then the keys."""
+        """The parameters of each view, query first, then the keys, of the n images of all ranks."""
         query = self.query.sample(generator, n, size)
         if not self.paired:
             keys = [self.key.sample(generator, n, size) for _ in range(len(self.groups) + 1)]
             for key, names in zip(keys[1:], self.members.values()):
                 key.update({name: query[name] for name in names})
             return [query, *keys]
-        key = self.key.sample(generator, n, size)
-        turn = torch.arange(n, device=generator.device) % (len(self.groups) + 1)              # image i gets key turn[i]
+        key, local = self.key.sample(generator, n, size), n // dist.world_size()
+        turn = torch.arange(n, device=generator.device) % local % (len(self.groups) + 1)      # image i of a rank gets key turn[i]
         for m, names in enumerate(self.members.values(), start=1):
             for name in names:
                 key[name] = choose(turn == m, query[name], key[name])
@@ -111,10 +112,12 @@ class Views:
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """images [B, C, H, W] (uint8, or float in [0, 1]) -> views [V, B, C, S, S] on the images' device.
 
-        Parameters are drawn on the generator's device (a CPU generator gives the same views on every device).
+        Parameters are drawn on the generator's device (a CPU generator gives the same views on every device), for the images of all
+        ranks: equal generators give each image the same views on any number of ranks.
         """
-        params = self.sample(generator, len(images), images.shape[-1])
-        return self.apply(images, params)
+        mine = dist.own(len(images))
+        params = self.sample(generator, len(images) * dist.world_size(), images.shape[-1])
+        return self.apply(images, [{name: {k: v[mine] for k, v in draws.items()} for name, draws in view.items()} for view in params])
 
     def apply(self, images: torch.Tensor, params: list[dict[str, Params]]) -> torch.Tensor:
         """All views in one pass of the pipeline over V · B images; on a CPU in pieces that stay in its cache."""

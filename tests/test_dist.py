@@ -1,4 +1,5 @@
 """Two gloo ranks: the gathered losses and gradients are those of one process on the whole batch."""
+import functools
 import os
 import socket
 
@@ -6,15 +7,24 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from msr import dist
+from msr import dist, models, presets, train
+from msr.config import Train
+from msr.data import images
 from msr.objective import FAMILIES, Objective
 from msr.spaces import Spaces
+from msr.views import Views
 
 SPACES = Spaces.of(("appearance", "spatial"), (5, 4, 3))
 
 
 def whole():
     return torch.randn(4, 12, 12, generator=torch.Generator().manual_seed(0))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 def worker(rank, port, folder):
@@ -35,10 +45,7 @@ def worker(rank, port, folder):
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(worker, (port, str(folder)), nprocs=2)
+    mp.spawn(worker, (free_port(), str(folder)), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
@@ -54,6 +61,83 @@ def test_two_ranks_are_one_process(two_ranks, family):
         torch.testing.assert_close(two_ranks[rank][family]["grad"], z.grad[:, 6 * rank: 6 * rank + 6], atol=1e-5, rtol=1e-5)
 
 
+# ------------------------------------------------------------------------------------------------- a whole training run
+
+RUNS = [(family, M) for family in FAMILIES for M in (0, 2)]
+STEPS = 20
+
+
+def train_run(family, M, folder=None, precision=torch.float64):
+    """One training run of a convolutional network with batch normalisation, on this rank's part; its log, λ, first gradients and weights."""
+    groups = ("appearance", "spatial")[:M]
+    spaces = Spaces.of(groups, (6, 3, 3)[:M + 1])
+    torch.manual_seed(0)
+    model = models.MultiSpace(*models.backbone("cnn", 16, width=4), spaces, (16,)).to(precision)
+    objective = Objective(family, spaces).to(precision)
+    views = Views(*presets.preset("medium").pipelines(16), groups)
+    settings = Train(epochs=STEPS // 4, batch_size=24, optimizer="sgd", lr=0.02, warmup_epochs=1, log_every=1, adaptive=True, dual_warmup_epochs=0, precision="float32")
+    batches = images.Batches(images.embedded(96, 20, 16)[0], 24, device="cpu")
+    first = []
+
+    class Watched(type(objective)):
+        def forward(self, z):
+            if not first:
+                first.append(z)
+                z.retain_grad()
+            return super().forward(z)
+    objective.__class__ = Watched
+    log = train.fit(model, objective, lambda images, generator: views(images, generator).to(precision), batches, settings, folder, progress=False)
+    return {"loss": [line["loss"] for line in log], "violation": [[line[f"violation/{name}"] for name in spaces.names] for line in log],
+            "lambdas": objective.lambdas, "grad": first[0].grad, "weights": dict(model.state_dict())}
+
+
+def train_worker(rank, port, folder):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    torch.set_num_threads(1)
+    dist.start()
+    torch.save({f"{family}{M}": train_run(family, M, f"{folder}/{family}{M}") for family, M in RUNS}, f"{folder}/{rank}.pt")
+    dist.stop()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    mp.spawn(train_worker, (free_port(), str(folder)), nprocs=2)
+    return folder, [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("family, M", RUNS)
+def test_twenty_steps_on_two_ranks_are_those_of_one_process(trained, family, M):
+    alone, (folder, ranks) = train_run(family, M), trained
+    for rank, run in enumerate(run[f"{family}{M}"] for run in ranks):
+        close = functools.partial(torch.testing.assert_close, atol=1e-5, rtol=1e-5)
+        close(torch.tensor(run["loss"]), torch.tensor(alone["loss"]))
+        close(torch.tensor(run["violation"]), torch.tensor(alone["violation"]))
+        close(run["lambdas"], alone["lambdas"])
+        close(run["grad"] / 2, alone["grad"][:, 12 * rank: 12 * rank + 12])
+        for name, value in alone["weights"].items():
+            close(run["weights"][name], value)
+    assert len(alone["loss"]) == STEPS and alone["loss"][-1] != alone["loss"][0]
+    assert len(list((folder / f"{family}{M}").glob("events.*"))) == 1, "rank 0 alone writes"
+
+
 def test_one_rank_is_a_no_op():
-    x = torch.rand(3, 2, requires_grad=True)
+    x, model = torch.rand(3, 2, requires_grad=True), torch.nn.BatchNorm1d(2)
     assert dist.gather(x) is x and dist.world_size() == 1 and dist.rank() == 0 and not dist.mean(x).requires_grad
+    assert dist.parallel(model, x.device) is model and dist.sync_batchnorm(model, x.device) is model and type(model) is torch.nn.BatchNorm1d
+    assert dist.everyone(3) == [3] and dist.own(4) == slice(0, 4)
+
+
+@pytest.mark.parametrize("shape", [(8, 3), (4, 3, 5, 5)])
+def test_our_batch_normalisation_is_pytorchs_on_one_rank(shape):
+    ours, theirs = (torch.nn.BatchNorm1d(3) if len(shape) == 2 else torch.nn.BatchNorm2d(3) for _ in range(2))
+    ours.__class__ = dist.SyncBatchNorm
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+    for net, inputs in ((ours, a), (theirs, b)):
+        net(inputs).square().sum().backward()
+        (net(inputs)[0] * 3).exp().sum().backward()
+    torch.testing.assert_close(a.grad, b.grad, atol=1e-5, rtol=1e-4)
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value)
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))

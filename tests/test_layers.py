@@ -6,14 +6,14 @@ import pytest
 
 MSR = Path(__file__).resolve().parent.parent / "msr"
 LAYERS = {
-    0: ("spaces", "dist", "augment.base", "optim", "progress", "metrics", "plots", "dci", "data.trifeature"),
+    0: ("spaces", "dist", "augment.base", "optim", "progress", "metrics", "plots", "dci", "data.trifeature", "checkpoint"),
     1: ("augment.spatial", "augment.appearance", "pairwise", "models", "data.images", "data.latents"),
     2: ("augment", "simclr", "vicreg", "barlow", "entropy", "duals", "data.sprites"),
     3: ("views", "objective"),
-    4: ("config", "presets", "probes"),
+    4: ("config", "presets", "probes", "weights"),
     5: ("train",),
     6: ("experiment", "report", "numerical"),
-    7: ("sprites",),
+    7: ("sprites", "__init__"),
 }
 LEVEL = {name: level for level, names in LAYERS.items() for name in names}
 FILES = {".".join(p.relative_to(MSR).with_suffix("").parts).removesuffix(".__init__"): p for p in MSR.rglob("*.py") if p.read_text().strip()}
@@ -23,7 +23,9 @@ def imported(name: str) -> set[str]:
     """The msr modules that a module imports."""
     package = ["msr", *name.split(".")] if FILES[name].name == "__init__.py" else ["msr", *name.split(".")[:-1]]
     found = set()
-    for node in ast.walk(ast.parse(FILES[name].read_text())):
+    tree = ast.parse(FILES[name].read_text())
+    command = [node for node in tree.body if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)]   # what only `python -m` runs
+    for node in (node for part in tree.body if part not in command for node in ast.walk(part)):
         if isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             full = ".".join([*base, *([node.module] if node.module else [])])

@@ -55,7 +55,7 @@ def test_log_and_checkpoint(data, tmp_path):
     assert wanted | {"loss", "spread", "lr", "epoch", "images_per_second"} <= set(log[0])
     assert list(tmp_path.glob("events.*")), "TensorBoard"
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert set(state) == {"model", "objective", "optimizer", "generator", "step"} and state["step"] == 9
+    assert set(state) == {"model", "objective", "optimizer", "generator", "step", "rng", "recent", "config"} and state["step"] == 9
     for name, value in parts[0].state_dict().items():
         assert torch.equal(state["model"][name], value)
     assert torch.equal(state["objective"]["lambdas"], parts[1].lambdas) and not torch.equal(parts[1].lambdas, torch.ones(3))

@@ -109,11 +109,11 @@ class Batches:
     def __len__(self):
         return len(self.images) // self.batch_size
 
-    def epoch(self, epoch: int):
+    def epoch(self, epoch: int, start: int = 0):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.images), generator=generator)
         local = self.batch_size // dist.world_size()
-        order = order[: len(self) * self.batch_size].view(len(self), dist.world_size(), local)[:, dist.rank()]
+        order = order[: len(self) * self.batch_size].view(len(self), dist.world_size(), local)[start:, dist.rank()]
         if self.images.pixels is not None:
             source = (self.images.pixels[index] for index in order)
         else:

@@ -133,7 +133,8 @@ class LatentViews:
         return noise
 
     def __call__(self, z: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return self.latents.mix(z + self.sample(len(z), generator).to(z.device, non_blocking=True))
+        noise = self.sample(len(z) * dist.world_size(), generator)[:, dist.own(len(z))]
+        return self.latents.mix(z + noise.to(z.device, non_blocking=True))
 
 
 class Stream:
@@ -147,10 +148,13 @@ class Stream:
     def __len__(self) -> int:
         return self.steps
 
-    def epoch(self, epoch: int):
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) * 4096 + dist.rank())
-        for _ in range(self.steps):
-            yield self.latents.sample(self.batch_size // dist.world_size(), generator)[0].to(self.device, non_blocking=True)
+    def epoch(self, epoch: int, start: int = 0):
+        """The batches of an epoch from step `start` on; each rank draws all and takes its own part."""
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) * 4096)
+        for step in range(self.steps):
+            z = self.latents.sample(self.batch_size, generator)[0]
+            if step >= start:
+                yield z[dist.own(self.batch_size // dist.world_size())].to(self.device, non_blocking=True)
 
 
 def turned_by(s: torch.Tensor, content: torch.Tensor) -> torch.Tensor:

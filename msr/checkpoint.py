@@ -1,0 +1,107 @@
+"""A run's folder: what was asked, the last two checkpoints, and the weights for others. Tensors and JSON, nothing to unpickle.
+
+    config.json                 what was asked: training settings, network, experiment
+    checkpoint-00001200.pt      after 1,200 steps: model, optimizer, objective (λ), generator, rng, step, config; the last two are kept
+    model.safetensors           the weights of the newest, its config.json in the metadata: this file alone is enough for `msr.load`
+    log.jsonl, events.*         every term of the loss, as lines and for TensorBoard
+
+A file is written beside, synced to disk and renamed, so that a job may be killed at any moment.
+"""
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import BinaryIO, Callable
+
+import numpy as np
+import safetensors.torch
+import torch
+
+KEPT = 2                                                      # checkpoints
+
+
+def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """`fill(file)` into a file that takes `path`'s place only when it is whole and on the disk."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with open(beside, "wb") as file:
+        fill(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)                                      # the new name, too
+    finally:
+        os.close(folder)
+
+
+def write_config(folder: Path, config: dict) -> None:
+    write(folder / "config.json", lambda file: file.write(json.dumps(config, indent=1).encode()))
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Newest first."""
+    return sorted(folder.glob("checkpoint-*.pt"), reverse=True)
+
+
+def save(folder: Path, state: dict) -> None:
+    """Write `state` (with `step`, `model` and `config`, a JSON text) as the newest checkpoint, drop all but the last two, write the weights."""
+    write(folder / f"checkpoint-{state['step']:08d}.pt", lambda file: torch.save(state, file))
+    for old in checkpoints(folder)[KEPT:]:
+        old.unlink()
+    weights = {name: value.detach().cpu().contiguous() for name, value in state["model"].items()}
+    blob = safetensors.torch.save(weights, {"config": state["config"], "step": str(state["step"])})
+    write(folder / "model.safetensors", lambda file: file.write(blob))
+
+
+def latest(folder) -> dict | None:
+    """The newest checkpoint that can be read, on the CPU; None without any. Raises ValueError when there are some and none can be read."""
+    found, problem = checkpoints(Path(folder)), ""
+    for path in found:
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:                            # a disk that lost it: torch raises what it likes
+            problem = str(error).splitlines()[0]
+            print(f"{path} cannot be read ({problem}); trying the one before", flush=True)
+    if found:
+        raise ValueError(f"no checkpoint in {folder} can be read ({problem}); move the folder away to begin anew")
+    return None
+
+
+def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+    """What two configurations do not share, by name: "epochs = 10, now 20"."""
+    lines = []
+    for name in sorted({*old, *new}):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            lines.append(f"{prefix}{name} = {a!r}, now {b!r}")
+    return [line.removeprefix("training.").removeprefix("experiment.") for line in lines]
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a run's folder to the first free of <folder>.old, <folder>.old2, …"""
+    names = (folder.with_name(f"{folder.name}.old{n if n > 1 else ''}") for n in range(1, 10**6))
+    old = next(path for path in names if not path.exists())
+    folder.rename(old)
+    return old
+
+
+def rng() -> dict:
+    """The state of this process's global random numbers: torch (CPU and GPU), NumPy, Python."""
+    (_, keys, *rest), (version, python, gauss) = np.random.get_state(), random.getstate()
+    state = {"torch": torch.get_rng_state(), "numpy": [torch.from_numpy(keys.astype(np.int64)), *rest], "python": [version, list(python), gauss]}
+    return state | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else {})
+
+
+def set_rng(state: dict) -> None:
+    torch.set_rng_state(state["torch"])
+    keys, *rest = state["numpy"]
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), *rest))
+    version, python, gauss = state["python"]
+    random.setstate((version, tuple(python), gauss))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
