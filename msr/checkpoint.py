@@ -63,7 +63,7 @@ def latest(folder) -> dict | None:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:                            # a disk that lost it: torch raises what it likes
-            problem = str(error).splitlines()[0]
+            problem = (str(error).splitlines() or [type(error).__name__])[0]
             print(f"{path} cannot be read ({problem}); trying the one before", flush=True)
     if found:
         raise ValueError(f"no checkpoint in {folder} can be read ({problem}); move the folder away to begin anew")

@@ -163,6 +163,7 @@ def earlier(out_dir, config: dict, total: int, name: str, fresh: bool) -> dict |
     if folder and dist.rank() == 0:
         state = None if fresh else checkpoint.latest(folder)
         changed = checkpoint.differences(json.loads(state["config"]), config) if state else []
+        changed = [line for line in changed if not line.startswith("save_every")]             # it decides nothing but when to save
         if changed and state["step"] < json.loads(state["config"])["steps"]:
             error = (f"{folder} holds an unfinished run with other settings ({'; '.join(changed[:4])}{' …' if changed[4:] else ''}); give those to go on with it, "
                      "or another out_dir, or fresh = True to begin anew")

@@ -90,7 +90,7 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
             state = state[wrapper] if isinstance(state.get(wrapper), dict) else state
         return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     except Exception as error:
-        raise ValueError(f"'{path}' holds no weights that can be read safely ({str(error).splitlines()[0]}); give a state dict saved by torch.save, "
+        raise ValueError(f"'{path}' holds no weights that can be read safely ({(str(error).splitlines() or [type(error).__name__])[0]}); give a state dict saved by torch.save, "
                          "a safetensors file, or a run's folder") from None
 
 

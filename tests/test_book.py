@@ -58,6 +58,8 @@ def test_a_profile_of_one_notebook_knows_its_parameters():
 def test_notebook_parameters_are_the_librarys():
     from msr import experiment
     assert build.declared(ROOT / "book" / "imagenet.ipynb") == {*experiment.PARAMETERS, "profile"}
+    declared = build.papermill.inspect_notebook(str(ROOT / "book" / "imagenet.ipynb"))
+    assert {name: ast.literal_eval(declared[name]["default"]) for name in experiment.DEFAULTS} == experiment.DEFAULTS, "run.json has the notebook's defaults"
 
 
 def test_the_numerical_notebooks_too():

@@ -6,9 +6,7 @@ import pytest
 
 from msr import experiment, metrics, report
 
-SMALL = dict(data_dir="", image_size=16, epochs=1, seeds=1, seed=0, groups="appearance,spatial", family="", sizes="", lambdas="", adaptive=False, epsilon=0.1,
-             paired=False, separate_style=False, backbone="", batch_size=16, optimizer="", lr=0.0, augmentation="", vanilla=True, max_images=64, probe_images=60,
-             precision="float32", device="cpu", num_workers=0, out_dir="")
+SMALL = experiment.DEFAULTS | dict(image_size=16, epochs=1, seeds=1, batch_size=16, max_images=64, probe_images=60, precision="float32", device="cpu", num_workers=0, out_dir="")
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +37,10 @@ def no_imagenet(monkeypatch):
     ({"lambdas": "1,a,1"}, "lambdas = '1,a,1'; give numbers"),
     ({"lr": "fast"}, "lr = 'fast'; give a number"),
     ({"paired": "maybe"}, "paired = 'maybe'; give True or False"),
+    ({"devices": 3}, "batch_size 16 does not divide over 3 devices"),
+    ({"devices": 0}, "devices = 0; give a whole number, 1 or more"),
+    ({"max_bad": 2}, "max_bad = 2; give a number from 0 to 1"),
+    ({"backbone_rate": -1, "init": "a"}, "backbone_rate = -1; give a number from 0 on"),
     ({"paired": True, "batch_size": 2}, "batch_size 2 is too small for paired views"),
 ])
 def test_bad_input_is_one_clear_line(changes, says):
@@ -93,7 +95,7 @@ def test_a_whole_run(tmp_path, paired):
     setup = experiment.prepare(**{**SMALL, "out_dir": str(tmp_path), "paired": paired})
     record = metrics.Metrics("imagenet", SMALL, "cpu", tmp_path)
     run, plain = setup.fit(0), setup.fit(0, vanilla=True)
-    assert json.loads((tmp_path / "spaces_seed0" / "experiment.json").read_text())["spaces"] == {"content": 8, "appearance": 4, "spatial": 4}
+    assert json.loads((tmp_path / "spaces_seed0" / "config.json").read_text())["spaces"] == {"content": 8, "appearance": 4, "spatial": 4}
     assert plain.log[-1]["step"] == run.log[-1]["step"] * (1 if paired else 2), "equal views processed"
     assert plain.model.spaces.dim == run.model.spaces.dim
     main = record.add("main", [setup.probe(run)])
@@ -108,6 +110,24 @@ def test_a_whole_run(tmp_path, paired):
     labels, styles = report.columns(main)
     assert "one seed: none" in report.compare([run], [plain], labels + styles, metrics.paired)
     assert "| shape (linear) |" in report.best_spaces(main, labels, setup.spaces.names)
+
+
+def test_two_processes_train_what_one_trains(tmp_path):
+    """`devices = 2`: spawned workers, the same views and data order, weights and log through files; and the run is then complete for one."""
+    alone = experiment.prepare(**{**SMALL, "out_dir": str(tmp_path / "one")}).fit(0)
+    setup = experiment.prepare(**{**SMALL, "out_dir": str(tmp_path / "two"), "devices": 2})
+    run = setup.fit(0)
+    assert [line["step"] for line in run.log] == [line["step"] for line in alone.log]
+    assert run.log[0]["loss"] == pytest.approx(alone.log[0]["loss"], abs=1e-4)
+    again = experiment.prepare(**{**SMALL, "out_dir": str(tmp_path / "two")}).fit(0)
+    assert all((a == b).all() for a, b in zip(run.model.state_dict().values(), again.model.state_dict().values()))
+
+
+def test_what_stops_the_workers_is_one_line(tmp_path, monkeypatch):
+    setup = experiment.prepare(**{**SMALL, "out_dir": str(tmp_path), "devices": 2})
+    monkeypatch.setitem(setup.asked, "family", "simclear")
+    with pytest.raises(ValueError, match="^unknown family 'simclear'.*choose simclr, vicreg, barlow, entropy"):
+        setup.fit(0)
 
 
 def test_no_groups_is_plain_self_supervision(tmp_path):

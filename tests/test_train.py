@@ -1,11 +1,14 @@
 """The loop learns, logs, saves, reproduces, and stops with one clear line."""
+import contextlib
 import json
 import math
+import os
+import signal
 
 import pytest
 import torch
 
-from msr import duals, models, optim, presets, train
+from msr import checkpoint, duals, models, optim, presets, train
 from msr.config import Train
 from msr.data import images
 from msr.objective import Objective
@@ -54,34 +57,164 @@ def test_log_and_checkpoint(data, tmp_path):
     wanted = {f"{term}/{space}" for term in ("align", "violation", "lambda") for space in SPACES.names}
     assert wanted | {"loss", "spread", "lr", "epoch", "images_per_second"} <= set(log[0])
     assert list(tmp_path.glob("events.*")), "TensorBoard"
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["checkpoint-00000009.pt", "checkpoint-00000006.pt"], "the last two"
+    state = torch.load(tmp_path / "checkpoint-00000009.pt", weights_only=True)
     assert set(state) == {"model", "objective", "optimizer", "generator", "step", "rng", "recent", "config"} and state["step"] == 9
+    assert set(state["rng"][0]) >= {"torch", "numpy", "python"}
     for name, value in parts[0].state_dict().items():
         assert torch.equal(state["model"][name], value)
     assert torch.equal(state["objective"]["lambdas"], parts[1].lambdas) and not torch.equal(parts[1].lambdas, torch.ones(3))
-    assert json.loads((tmp_path / "settings.json").read_text())["epochs"] == 3
+    assert json.loads((tmp_path / "config.json").read_text()) == json.loads(state["config"])
+    assert json.loads(state["config"])["training"]["epochs"] == 3
 
 
 def test_non_finite_loss_stops_and_keeps_what_was_good(data, tmp_path):
     model, objective, views, batches, settings = make(data, log_every=3)
 
     class Poisoned(type(batches)):
-        def epoch(self, epoch):
-            for i, batch in enumerate(super().epoch(epoch)):
+        def epoch(self, epoch, start=0):
+            for i, batch in enumerate(super().epoch(epoch, start)):
                 yield batch.float() / 255 * (math.nan if epoch == 1 and i == 1 else 1)
     batches.__class__ = Poisoned
-    with pytest.raises(train.NonFiniteLoss, match=r"the loss became nan .* before step 6 of 9 .*try a lower lr.*checkpoint.pt"):
+    with pytest.raises(train.NonFiniteLoss, match=r"the loss became nan .* before step 6 of 9 .*try a lower lr.*checkpoint-00000003.pt"):
         train.fit(model, objective, views, batches, settings, out_dir=tmp_path, progress=False)
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state = torch.load(tmp_path / "checkpoint-00000003.pt", weights_only=True)
     assert state["step"] == 3 and all(v.isfinite().all() for v in state["model"].values())
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_folder_with_a_run_is_set_aside(data, tmp_path):
+# ---------------------------------------------------------------------------------------------------- stop and go on
+
+def flat(model):
+    return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+
+
+def crash_at(batches, steps):
+    """These batches, ending in an error before step `steps` of this start."""
+    class Crashing(type(batches)):
+        def epoch(self, epoch, start=0):
+            for batch in super().epoch(epoch, start):
+                self.left -= 1
+                if self.left < 0:
+                    raise KeyboardInterrupt
+                yield batch
+    batches.__class__, batches.left = Crashing, steps
+    return batches
+
+
+@pytest.mark.parametrize("save_every", [0, 2])
+@pytest.mark.parametrize("optimizer", ["adamw", "lars", "sgd"])
+def test_a_run_that_was_cut_ends_as_one_that_was_not(data, tmp_path, save_every, optimizer, capsys):
+    options = dict(optimizer=optimizer, adaptive=True, dual_warmup_epochs=0, epochs=4, log_every=5, save_every=save_every)
+    whole = make(data, **options)
+    expected = train.fit(*whole, out_dir=tmp_path / "whole", progress=False)
+    for cut in (7, 4):
+        parts = list(make(data, seed=0, **options))
+        parts[3] = crash_at(parts[3], cut)
+        with pytest.raises(KeyboardInterrupt):
+            train.fit(*parts, out_dir=tmp_path / "cut", progress=False)
+    parts = make(data, **options)
+    log = train.fit(*parts, out_dir=tmp_path / "cut", progress=False)
+    assert "going on from step" in capsys.readouterr().out
+    assert torch.equal(flat(parts[0]), flat(whole[0])) and torch.equal(parts[1].lambdas, whole[1].lambdas)
+    def plain(lines):
+        return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+    assert plain(log) == plain(expected) == plain(json.loads(line) for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines())
+
+
+def test_dropout_goes_on_too(data, tmp_path):
+    """The global random numbers, which the library's own step does not use, are part of a checkpoint."""
+    weights = []
+    for cut in (None, 5):
+        for crash in ([True, False] if cut else [False]):
+            torch.manual_seed(3)
+            model, objective, views, batches, settings = make(data)
+            model.backbone.append(torch.nn.Dropout(0.5))
+            with pytest.raises(KeyboardInterrupt) if crash else contextlib.nullcontext():
+                train.fit(model, objective, views, crash_at(batches, cut) if crash else batches, settings, tmp_path / str(cut), progress=False)
+        weights.append(flat(model))
+    assert torch.equal(*weights)
+
+
+def test_settings_that_changed(data, tmp_path, capsys):
+    model, objective, views, batches, settings = make(data)
+    with pytest.raises(KeyboardInterrupt):
+        train.fit(model, objective, views, crash_at(batches, 5), settings, tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match=r"unfinished run with other settings \(steps = 9, now 12; epochs = 3, now 4\); give those to go on with it") as error:
+        train.fit(*make(data, epochs=4), out_dir=tmp_path / "run", progress=False)
+    assert "\n" not in str(error.value) and checkpoint.latest(tmp_path / "run")["step"] == 3, "nothing is lost"
+    train.fit(*make(data, save_every=4), out_dir=tmp_path / "run", progress=False)
     first = train.fit(*make(data), out_dir=tmp_path / "run", progress=False)
-    train.fit(*make(data, seed=1), out_dir=tmp_path / "run", progress=False)
+    assert "complete in" in capsys.readouterr().out and first[-1]["step"] == 9
+    train.fit(*make(data, seed=1, lr=2e-3), out_dir=tmp_path / "run", progress=False)
+    assert "held a complete run with lr = 0.001, now 0.002: set aside as run.old" in capsys.readouterr().out
     assert [json.loads(line) for line in (tmp_path / "run.old" / "log.jsonl").read_text().splitlines()] == first
-    assert len(list((tmp_path / "run").glob("events.*"))) == 1
+    train.fit(*make(data, lr=2e-3), out_dir=tmp_path / "run", progress=False, fresh=True)
+    assert (tmp_path / "run.old2").is_dir() and len(list((tmp_path / "run").glob("events.*"))) == 1
+
+
+def test_a_complete_run_is_loaded_not_trained(data, tmp_path):
+    whole, again = make(data), make(data, seed=0)
+    train.fit(*whole, out_dir=tmp_path, progress=False)
+    before = (tmp_path / "model.safetensors").stat().st_mtime_ns
+    log = train.fit(again[0], again[1], again[2], crash_at(again[3], 0), again[4], out_dir=tmp_path, progress=False)
+    assert torch.equal(flat(again[0]), flat(whole[0])) and log[-1]["step"] == 9 and (tmp_path / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_broken_checkpoint_gives_way_to_the_one_before(data, tmp_path, capsys):
+    whole = make(data)
+    train.fit(*whole, out_dir=tmp_path, progress=False)
+    newest, before = checkpoint.checkpoints(tmp_path)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    parts = make(data)
+    train.fit(*parts, out_dir=tmp_path, progress=False)
+    assert "trying the one before" in capsys.readouterr().out and torch.equal(flat(parts[0]), flat(whole[0]))
+    for path in checkpoint.checkpoints(tmp_path):
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="no checkpoint in .* can be read"):
+        train.fit(*make(data), out_dir=tmp_path, progress=False)
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    checkpoint.write(tmp_path / "a", lambda file: file.write(b"old"))
+    def fails(file):
+        file.write(b"ne")
+        raise OSError("disk full")
+    with pytest.raises(OSError):
+        checkpoint.write(tmp_path / "a", fails)
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_sigterm_saves_and_stops(data, tmp_path):
+    model, objective, views, batches, settings = make(data)
+
+    class Signalled(type(batches)):
+        def epoch(self, epoch, start=0):
+            for i, batch in enumerate(super().epoch(epoch, start)):
+                if (epoch, i) == (1, 0):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield batch
+    batches.__class__ = Signalled
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(train.Stopped, match="stopped after step 4 of 9; the same command goes on"):
+        train.fit(model, objective, views, batches, settings, out_dir=tmp_path, progress=False)
+    assert checkpoint.latest(tmp_path)["step"] == 4 and signal.getsignal(signal.SIGTERM) is before
+
+
+# ------------------------------------------------------------------------------------------------- rates of its parts
+
+def test_the_backbones_own_rate(data):
+    model, objective, views, batches, settings = make(data, backbone_rate=0.1)
+    rates = {id(p): group["share"] for group in optim.make("sgd", model, 1.0, 0.0, 0.1).param_groups for p in group["params"]}
+    assert all(rates[id(p)] == (0.1 if name.startswith("backbone.") else 1.0) for name, p in model.named_parameters())
+
+
+def test_a_frozen_backbone_does_not_move(data):
+    parts = make(data, backbone_rate=0.0)
+    before = {name: value.clone() for name, value in parts[0].state_dict().items()}
+    train.fit(*parts, progress=False)
+    assert not torch.equal(parts[0].projector[0][0].weight, before["projector.0.0.weight"])
+    assert all(torch.equal(v, before[k]) for k, v in parts[0].state_dict().items() if k.startswith("backbone."))
 
 
 def test_batches_and_settings_agree(data):

@@ -1,0 +1,99 @@
+"""The command line, killed: a run that SIGKILL ended at ten random moments ends bitwise as one that nobody disturbed."""
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from msr import checkpoint
+
+PARAMS = dict(image_size=16, epochs=24, seeds=1, seed=5, vanilla=False, max_images=320, probe_images=50, batch_size=32, precision="float32", device="cpu", num_workers=0,
+              adaptive=True, save_every=3)
+
+
+def start(folder):
+    return subprocess.Popen([sys.executable, "-m", "msr.train", str(folder / "run.json")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            env=os.environ | {"OMP_NUM_THREADS": "1", "IMAGENET_DIR": ""})
+
+
+def folder_of(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps(PARAMS | {"out_dir": str(folder)}))
+    return folder, folder / "spaces_seed5"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder, run = folder_of(tmp_path_factory.mktemp("run"), "whole")
+    process = start(folder)
+    out = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, out
+    return checkpoint.latest(run)
+
+
+def same(a, b):
+    """Equal tensors, whatever they are nested in."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(same(*pair) for pair in zip(a, b))
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+def written(run):
+    """When the run's configuration was written last."""
+    with contextlib.suppress(FileNotFoundError):
+        return (run / "config.json").stat().st_mtime_ns
+
+
+def test_ten_kills(undisturbed, tmp_path):
+    whole, (folder, run) = undisturbed, folder_of(tmp_path, "killed")
+    chance, reached = random.Random(0), []
+    for kill in range(10):
+        before, process = written(run), start(folder)
+        while kill % 5 < 4 and written(run) == before:        # each start writes its configuration, then trains
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.8 if kill % 5 < 4 else 3))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"kill {kill} came too late"
+        reached.append(checkpoint.latest(run)["step"] if checkpoint.checkpoints(run) else 0)
+    process = start(folder)
+    out = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, out
+    assert reached == sorted(reached) and 0 < reached[-1] < whole["step"], reached
+    assert f"going on from step {reached[-1]} of {whole['step']}" in out
+    state = checkpoint.latest(run)
+    for part in ("model", "optimizer", "objective", "generator", "step"):
+        assert same(state[part], whole[part]), part
+    assert len(checkpoint.checkpoints(run)) == 2
+
+
+def test_sigterm_ends_cleanly_and_goes_on(undisturbed, tmp_path):
+    whole, (folder, run) = undisturbed, folder_of(tmp_path, "stopped")
+    process = start(folder)
+    while not checkpoint.checkpoints(run):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    out = process.communicate(timeout=60)[0]
+    step = checkpoint.latest(run)["step"]
+    assert process.returncode == 143 and f"stopped after step {step} of {whole['step']}" in out and "Traceback" not in out
+    process = start(folder)
+    out = process.communicate(timeout=120)[0]
+    assert process.returncode == 0 and same(checkpoint.latest(run)["model"], whole["model"])
+
+
+def test_a_wrong_file_is_one_line(tmp_path):
+    for text, says in (('{"epoch": 3}', "unknown parameter 'epoch' (did you mean 'epochs'?)"), ("{", "cannot be read as JSON")):
+        (tmp_path / "run.json").write_text(text)
+        process = start(tmp_path)
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode == 2 and out.startswith("msr: ValueError: ") and says in out and len(out.splitlines()) == 1
