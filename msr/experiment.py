@@ -106,6 +106,12 @@ class Setup:
         asked = {k: v for k, v in self.chosen.items() if k not in BESIDE} | {"images": len(self.train)}
         config = {"network": self.network(vanilla), "experiment": asked}
         log = train.fit(model, objective, views, batches, settings, folder, title, progress, config, self.chosen.get("fresh", False))
+        if self.train.report:
+            report = self.train.report.merge(dist.everyone(self.train.report))
+            if dist.rank() == 0:
+                report.write(folder / "files.json")
+                if self.train.pixels is None and report.skipped:
+                    print(f"{title}: {report.summary()}; all named in {folder / 'files.json'}", flush=True)
         return Run(model, objective, views, seed, log)
 
     def spread(self, seed: int, name: str, folder: Path, title: str, settings: Train, progress: bool) -> None:

@@ -5,6 +5,15 @@ import torch
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """No test reads or writes the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("MSR_DATA", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory):
     """A small folder of images: train/ and val/ with two classes, four formats and modes."""

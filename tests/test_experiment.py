@@ -56,7 +56,7 @@ def test_the_command_lines_yes_and_no_and_numbers():
 
 
 def test_a_missing_parameter_is_named():
-    with pytest.raises(ValueError, match="parameter 'image_size' is missing"):
+    with pytest.raises(ValueError, match="parameter 'val_dir' is missing"):
         experiment.prepare(data_dir="")
 
 

@@ -92,23 +92,33 @@ def test_unreadable_folder(tmp_path):
         images.load(tmp_path, 16)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("broken", ["00.png", "17.png"])      # one that is looked at for its size, one met by a worker
-def test_broken_file_is_named_in_one_line(tmp_path, workers, broken):
-    for i in range(40):
-        Image.new("RGB", (20, 20)).save(tmp_path / f"{i:02d}.png")
-    data = (tmp_path / broken).read_bytes()
-    (tmp_path / broken).write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match=f"cannot read image .*{broken}") as error:
-        images.load(tmp_path, 16, num_workers=workers)
-    assert "\n" not in str(error.value)
-
-
 def test_image_beside_class_folders(photographs, tmp_path):
     shutil.copytree(photographs, tmp_path / "d")
     Image.new("RGB", (20, 20)).save(tmp_path / "d/train/stray.png")
     with pytest.raises(ValueError, match="stray.png' lies beside class folders"):
         images.load(tmp_path / "d", 16)
+
+
+def test_held_out_images_from_elsewhere(photographs):
+    train, val = images.load(photographs / "train", 16, val_dir=str(photographs / "val"))
+    assert (len(train), len(val)) == (48, 24) and torch.equal(val.pixels, images.load(photographs, 16)[1].pixels)
+    with pytest.raises(ValueError, match="val_dir '/nowhere' is not a folder"):
+        images.load(photographs / "train", 16, val_dir="/nowhere")
+
+
+def test_an_epoch_from_its_middle(photographs, monkeypatch):
+    for memory in (images.IN_MEMORY, 0):
+        monkeypatch.setattr(images, "IN_MEMORY", memory)
+        batches = images.Batches(images.load(photographs, 16)[0], 8, seed=3)
+        whole, tail = list(batches.epoch(1)), list(batches.epoch(1, start=4))
+        assert len(tail) == 2 and all(torch.equal(a, b) for a, b in zip(whole[4:], tail))
+
+
+def test_sets_that_are_there(photographs, tmp_path, monkeypatch):
+    monkeypatch.setenv("MSR_DATA", str(tmp_path))
+    assert images.held() == {}
+    shutil.copytree(photographs, tmp_path / "cifar10")
+    assert images.held() == {"cifar10": str(tmp_path / "cifar10")}
 
 
 def test_limits_before_anything_is_decoded(photographs, monkeypatch):

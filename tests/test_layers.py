@@ -6,10 +6,10 @@ import pytest
 
 MSR = Path(__file__).resolve().parent.parent / "msr"
 LAYERS = {
-    0: ("spaces", "dist", "augment.base", "optim", "progress", "metrics", "plots", "dci", "data.trifeature", "checkpoint"),
-    1: ("augment.spatial", "augment.appearance", "pairwise", "models", "data.images", "data.latents"),
-    2: ("augment", "simclr", "vicreg", "barlow", "entropy", "duals", "data.sprites"),
-    3: ("views", "objective"),
+    0: ("spaces", "dist", "augment.base", "optim", "progress", "metrics", "plots", "dci", "data.trifeature", "data.files", "checkpoint"),
+    1: ("augment.spatial", "augment.appearance", "pairwise", "models", "data.shards", "data.latents"),
+    2: ("augment", "data.images", "simclr", "vicreg", "barlow", "entropy", "duals"),
+    3: ("views", "objective", "data.sprites"),
     4: ("config", "presets", "probes", "weights"),
     5: ("train",),
     6: ("experiment", "report", "numerical"),
