@@ -149,6 +149,27 @@ def dots(tables: dict[str, dict[str, dict[str, dict]]], targets: Sequence[str], 
     return fig
 
 
+def differences(panels: dict[str, dict[str, tuple[float, float]]], kinds: dict[str, str]) -> Figure:
+    """One panel per comparison, {title: {task: (mean difference, half-width of its interval)}}: a point with its interval per task, coloured
+    by kinds[task], filled where the interval excludes zero."""
+    names = list(kinds)
+    fig, axes = figure(1, len(panels), width=3.6, height=0.9 + 0.3 * len(names))
+    reach = 1.15 * max(min(half, 0.5) + abs(d) for panel in panels.values() for d, half in (panel[n] for n in names))
+    for axis, (title, panel) in zip(axes[0], panels.items()):
+        axis.axvline(0, color="#888888", lw=1)
+        for row, name in enumerate(names):
+            d, half = panel[name]
+            tint = color(kinds[name])
+            axis.errorbar(d, row, xerr=min(half, 9), fmt="o", ms=6, lw=1.6, color=tint, mfc=tint if abs(d) > half else "white", label=kinds[name])
+        axis.set(xlim=(-reach, reach), yticks=range(len(names)), yticklabels=names if axis is axes[0, 0] else [])
+        axis.set_ylim(len(names) - 0.5, -0.5)
+        axis.grid(axis="x", color="#dddddd", lw=0.6)
+        axis.set_title(title, loc="left")
+    handles = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels())))
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+    return fig
+
+
 def tradeoff(table: dict[str, dict[str, dict]], x: str, y: Sequence[str]) -> Figure:
     """One panel per quantity of `y` against `x`, a named point with bars of ± 1 standard deviation per row of the table."""
     fig, axes = figure(1, len(y), width=3.3, height=2.7)

@@ -13,7 +13,7 @@ LAYERS = {
     4: ("config", "presets", "probes", "weights"),
     5: ("train",),
     6: ("experiment", "report", "numerical"),
-    7: ("sprites", "__init__"),
+    7: ("sprites", "transfer", "__init__"),
 }
 LEVEL = {name: level for level, names in LAYERS.items() for name in names}
 FILES = {".".join(p.relative_to(MSR).with_suffix("").parts).removesuffix(".__init__"): p for p in MSR.rglob("*.py") if p.read_text().strip()}
