@@ -67,6 +67,7 @@ def execute(name: str, profile: str, extra: dict) -> Path:
     if out.exists() and stamp.exists() and stamp.read_text() == digest:
         print(f"{name}: unchanged, reusing {out.relative_to(ROOT)}", flush=True)
         return out
+    clear(ROOT / params["out_dir"], digest)
     start, fresh = time.perf_counter(), folder / f"{name}.running.ipynb"
     print(f"{name}: executing with profile {profile} …", flush=True)
     os.environ.pop("MPLBACKEND", None)                        # any but the kernel's own leaves no figure in the page
@@ -83,6 +84,15 @@ def execute(name: str, profile: str, extra: dict) -> Path:
     stamp.write_text(digest)
     print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     return out
+
+
+def clear(runs: Path, digest: str) -> None:
+    """Remove what another version of the code trained; what an interrupted build of this one trained is gone on with."""
+    stamp = runs / "fingerprint.sha256"
+    if runs.is_relative_to(BUILD) and not (stamp.exists() and stamp.read_text() == digest):
+        shutil.rmtree(runs, ignore_errors=True)
+        runs.mkdir(parents=True)
+        stamp.write_text(digest)
 
 
 def stage(executed: list[Path]) -> Path:

@@ -57,7 +57,7 @@ out_dir = "runs/transfer"  # weights, logs and metrics.json go here
 tasks = ""  # folders to transfer to, "content:FOLDER,spatial:OTHER"; empty: renderings
 task_images = 1500  # images of each task to fit on, and as many to score on
 shots = 0  # images per class that the probe sees; 0: all of them
-n_l2 = 12  # penalties that the probe chooses among
+n_l2 = 9  # penalties that the probe chooses among
 trained = ""  # where runs of these parameters lie, such as runs/imagenet; empty: out_dir
 profile = "standard"  # a label: which set of parameters made this page
 

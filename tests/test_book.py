@@ -67,6 +67,26 @@ def test_the_numerical_notebooks_too():
     assert build.declared(ROOT / "book" / "numerical.ipynb") == set(numerical.PARAMETERS)
 
 
+def test_the_transfer_notebook_too():
+    from msr import transfer
+    assert build.declared(ROOT / "book" / "transfer.ipynb") == set(transfer.PARAMETERS)
+    declared = build.papermill.inspect_notebook(str(ROOT / "book" / "transfer.ipynb"))
+    assert {name: ast.literal_eval(declared[name]["default"]) for name in transfer.OWN} == transfer.OWN
+
+
+def test_networks_of_other_code_are_not_used_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "BUILD", tmp_path / "_build")
+    runs, elsewhere = tmp_path / "_build" / "runs", tmp_path / "mine"
+    for folder in (runs, elsewhere):
+        build.clear(folder, "one")
+        folder.mkdir(exist_ok=True)
+        (folder / "weights").write_text("")
+        build.clear(folder, "one")
+        assert (folder / "weights").exists(), "an interrupted build goes on"
+        build.clear(folder, "two")
+        assert (folder / "weights").exists() == (folder == elsewhere), "only under _build"
+
+
 def test_the_sprites_notebook_too():
     from msr import sprites
     assert build.declared(ROOT / "book" / "sprites.ipynb") == set(sprites.PARAMETERS)
