@@ -84,7 +84,7 @@ display(Markdown(report.made_by("transfer", profile, setup)))
 # %%
 kinds = {task.name: task.kind for task in downstream}
 display(Markdown(transfer.listed(downstream)))
-plots.sheet({f"{task.name} ({task.kind})": task.train.pixels[:8] for task in transfer.worlds(downstream)})
+plots.sheet({world: task.train.pixels[:8] for world, task in transfer.worlds(downstream).items()})
 
 # %% [markdown]
 # ## The probe
@@ -111,14 +111,15 @@ baseline = [setup.fit(s, vanilla=True) for s in range_of_seeds]
 names, order = setup.spaces.names, list(kinds)
 main = metrics.add("main", [transfer.evaluate(setup, run, downstream, shots, n_l2) for run in runs])
 plain = metrics.add("vanilla", [transfer.evaluate(setup, run, downstream, shots, n_l2) for run in baseline])
-titles = {"with style spaces": main, "plain self-supervision": {row: plain[row] for row in ("h", "content")}}
-plots.heatmaps(titles, columns=order, names={name: f"{name} ({kinds[name]})" for name in order})
+both = main | {f"plain {row}": plain[row] for row in ("h", "content")}
+plots.heatmap(both, columns=order, names={name: f"{name} ({kinds[name]})" for name in order})
 
 # %% [markdown]
 # ## What to notice
 #
 # Look down each column: which space tells the label? If the spaces hold what they promise, content leads in the tasks of content, appearance in
-# those of colour, spatial in those of place. Over the tasks of each kind:
+# those of colour, spatial in those of place. The last two rows are the plain network's: all that its embedding keeps is called content. Over the tasks
+# of each kind:
 
 # %%
 sorted_main = metrics.add("kinds", [transfer.by_kind(run.table, downstream) for run in runs])

@@ -161,7 +161,7 @@ def differences(panels: dict[str, dict[str, tuple[float, float]]], kinds: dict[s
             d, half = panel[name]
             tint = color(kinds[name])
             axis.errorbar(d, row, xerr=min(half, 9), fmt="o", ms=6, lw=1.6, color=tint, mfc=tint if abs(d) > half else "white", label=kinds[name])
-        axis.set(xlim=(-reach, reach), yticks=range(len(names)), yticklabels=names if axis is axes[0, 0] else [])
+        axis.set(xlim=(-reach, reach), yticks=range(len(names)), yticklabels=names if axis is axes[0, 0] else [], xlabel="difference in accuracy")
         axis.set_ylim(len(names) - 0.5, -0.5)
         axis.grid(axis="x", color="#dddddd", lw=0.6)
         axis.set_title(title, loc="left")

@@ -13,15 +13,15 @@ STYLES = ("brightness", "contrast", "saturation", "hue", "crop_x", "crop_y", "cr
 def made_by(notebook: str, profile: str, setup) -> str:
     """The first lines of a page: the data, the profile, and how to make it better."""
     c, s = setup.chosen, setup.settings
-    paper = "paper" if notebook == "imagenet" else f"paper-{notebook}"
+    paper = "paper-sprites" if notebook == "sprites" else "paper"
+    judged = "" if notebook == "transfer" else f"; probes fitted on {len(setup.train_probe):,} and scored on {len(setup.val_probe):,} images"
     more = {"smoke": "This is a test of the machinery, too short to learn anything.", "quick": "This is a short run: "
             "`make book PROFILE=standard` trains longer.", "standard": f"To go further: more `epochs`, or a GPU and `book/profiles/{paper}.yml`."}.get(profile, "")
     met = setup.train.report.summary() if setup.train.report else ""
     sizes = ", ".join(f"{name} {size}" for name, size in zip(setup.spaces.names, setup.spaces.sizes))
     return (f"**This page ran on {setup.source}**: {len(setup.train):,} for training, {len(setup.val):,} held out, {c['image_size']} px. "
             f"Profile `{profile}`: {s.epochs} epochs of batches of {s.batch_size}, family `{c['family']}`, backbone `{c['backbone']}`, "
-            f"spaces {sizes}, {c['seeds']} seed{'s' * (c['seeds'] > 1)}, on {setup.device.type}; probes fitted on {len(setup.train_probe):,} and scored "
-            f"on {len(setup.val_probe):,} images. {more}" + (f" Files: {met}." if met else "")
+            f"spaces {sizes}, {c['seeds']} seed{'s' * (c['seeds'] > 1)}, on {setup.device.type}{judged}. {more}" + (f" Files: {met}." if met else "")
             + (f"\n\nWith your own images: `papermill book/{notebook}.ipynb out.ipynb -p data_dir FOLDER -p epochs 100`." if "data_dir" in c else ""))
 
 

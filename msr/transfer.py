@@ -176,9 +176,9 @@ def listed(tasks: Sequence[Task]) -> str:
     return "\n".join(lines)
 
 
-def worlds(tasks: Sequence[Task]) -> list[Task]:
-    """One task of each set of images, to be looked at."""
-    return list({id(task.train): task for task in reversed(tasks)}.values())[::-1]
+def worlds(tasks: Sequence[Task]) -> dict[str, Task]:
+    """One task of each set of images, by the set's name, to be looked at."""
+    return {task.name.partition("/")[0]: task for task in reversed(tasks)}
 
 
 def verdicts(found: dict[str, dict[str, tuple[float, float]]], names: Sequence[str]) -> str:
