@@ -40,6 +40,7 @@ depth = 4  # how many
 probe_samples = 5000  # that a probe is fitted on, and as many that it is scored on
 precision = "auto"  # bf16, float32, or what the processor does best
 device = "auto"  # cpu, cuda, cuda:1
+fresh = False  # set aside what out_dir holds, rather than go on with it
 out_dir = "runs/numerical"  # weights, logs and metrics.json go here
 profile = "standard"  # a label: which set of parameters made this page
 

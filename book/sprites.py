@@ -48,6 +48,7 @@ continuous = False  # factors and hue drawn from their ranges, not from the grid
 npz = ""  # the original dSprites file, whose pixels then take the place of ours
 precision = "auto"  # bf16, float32, or what the processor does best
 device = "auto"  # cpu, cuda, cuda:1
+fresh = False  # set aside what out_dir holds, rather than go on with it
 out_dir = "runs/sprites"  # weights, logs and metrics.json go here
 profile = "standard"  # a label: which set of parameters made this page
 

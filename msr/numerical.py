@@ -15,14 +15,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from . import dci, models, probes, train
-from .config import PRECISIONS, Train, known, one_of, positive, whole
+from .config import PRECISIONS, Train, known, one_of, positive, whole, yes_or_no
 from .data.latents import Latents, LatentViews, Stream
 from .objective import Objective
 from .spaces import Spaces
 
 
 PARAMETERS = ("steps", "study_steps", "samples", "seeds", "seed", "content", "styles", "block_content", "block_styles", "noise", "temperature", "weight", "lr", "width",
-              "depth", "probe_samples", "precision", "device", "out_dir", "profile")
+              "depth", "probe_samples", "precision", "device", "fresh", "out_dir", "profile")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Setting:
     depth: int = 4                      # … of the encoder
     precision: str = "auto"
     device: str = "auto"
+    fresh: bool = False                 # set aside what out_dir holds, rather than go on with it
     probe: int = 5000                   # samples that the probes are fitted on, and as many that they are scored on
 
     @property
@@ -63,7 +64,8 @@ def prepare(**params) -> tuple[Setting, Latents, Latents]:
     Raises ValueError, one line, before any work.
     """
     known(params, PARAMETERS)
-    p = params
+    p = dict(params)
+    yes_or_no(p, "fresh")
     whole(p, steps=1, study_steps=0, samples=2, seeds=1, seed=0, content=1, block_content=1, width=1, depth=1, probe_samples=50)
     positive(p, "noise", "temperature", "weight", "lr")
     one_of(p, precision=PRECISIONS)
@@ -71,7 +73,7 @@ def prepare(**params) -> tuple[Setting, Latents, Latents]:
     headline = Latents(p["content"], whole_numbers("styles", p["styles"]), noise=p["noise"])
     blocks = Latents(p["block_content"], whole_numbers("block_styles", p["block_styles"]), noise=p["noise"])
     base = Setting(headline, lambdas=(float(p["weight"]),), options=(("temperature", p["temperature"]),), steps=p["steps"], batch_size=p["samples"], lr=p["lr"], width=p["width"],
-                   depth=p["depth"], precision=p["precision"], device=p["device"], probe=p["probe_samples"])
+                   depth=p["depth"], precision=p["precision"], device=p["device"], probe=p["probe_samples"], fresh=p["fresh"])
     return base, headline, blocks
 
 
@@ -114,9 +116,9 @@ def fit(setting: Setting, seed: int, out_dir=None, name: str = "") -> Run:
                      adaptive=setting.adaptive, epsilon=setting.epsilon, dual_warmup_epochs=epochs / 10, seed=seed, log_every=max(1, setting.steps // 60))
     stream = Stream(latents, setting.batch_size, min(100, setting.steps), seed, device)
     start = time.perf_counter()
-    asked = {k: v for k, v in asdict(replace(setting, latents=latents)).items() if k not in ("device", "probe")}
+    asked = {k: v for k, v in asdict(replace(setting, latents=latents)).items() if k not in ("device", "probe", "fresh")}
     log = train.fit(model, objective, LatentViews(latents, setting.dropped), stream, settings, out_dir and Path(out_dir), name or f"{setting.family}, seed {seed}",
-                    config={"experiment": asked})
+                    config={"experiment": asked}, fresh=setting.fresh)
     run = Run(model, latents, objective, log, time.perf_counter() - start)
     run.table = r2(run, setting.probe, seed)
     return run

@@ -19,7 +19,7 @@ from .views import Pipeline, Views
 
 PARAMETERS = ("epochs", "study_epochs", "max_images", "probe_images", "seeds", "seed", "groups", "strength", "family", "sizes", "lambdas", "temperature", "paired",
               "separate_style", "backbone", "width", "hidden", "batch_size", "optimizer", "lr", "warmup", "image_size", "continuous", "npz", "precision", "device",
-              "out_dir", "profile")
+              "fresh", "out_dir", "profile")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def prepare(**params) -> Setup:
     """Check every parameter and render the data. Raises ValueError, one line, before any work."""
     known(params, PARAMETERS)
     p = dict(params)
-    yes_or_no(p, "paired", "separate_style", "continuous")
+    yes_or_no(p, "paired", "separate_style", "continuous", "fresh")
     whole(p, epochs=1, study_epochs=0, max_images=2, batch_size=2, probe_images=50, seeds=1, seed=0, width=1, image_size=16)
     positive(p, "temperature", "lr")
     one_of(p, strength=STRENGTHS, family=FAMILIES)

@@ -14,7 +14,8 @@ from msr.objective import FAMILIES, Objective
 from msr.spaces import Spaces
 from msr.views import Views
 
-SPACES = Spaces.of(("appearance", "spatial"), (5, 4, 3))
+CUTS = {0: Spaces(("content",), (12,)), 2: Spaces.of(("appearance", "spatial"), (5, 4, 3))}   # by M
+RUNS = [(family, M) for family in FAMILIES for M in CUTS]
 
 
 def whole():
@@ -32,12 +33,12 @@ def worker(rank, port, folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
     result = {}
-    for family in FAMILIES:
-        z = whole()[:, 6 * rank: 6 * rank + 6].requires_grad_()
-        terms = Objective(family, SPACES)(z)
+    for family, M in RUNS:
+        z = whole()[:M + 2, 6 * rank: 6 * rank + 6].requires_grad_()
+        terms = Objective(family, CUTS[M])(z)
         terms.loss.backward()
-        paired = Objective(family, SPACES, paired=True)(z[:2].detach())
-        result[family] = {"paired": dist.mean(paired.loss), "loss": dist.mean(terms.loss), "grad": z.grad / 2, "violation": terms.violation}   # DDP divides by the ranks
+        paired = Objective(family, CUTS[M], paired=True)(z[:2].detach())
+        result[f"{family}{M}"] = {"paired": dist.mean(paired.loss), "loss": dist.mean(terms.loss), "grad": z.grad / 2, "violation": terms.violation}   # DDP divides by the ranks
     torch.save(result, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -49,26 +50,29 @@ def two_ranks(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_two_ranks_are_one_process(two_ranks, family):
-    z = whole().requires_grad_()
-    terms = Objective(family, SPACES)(z)
+@pytest.mark.parametrize("family, M", RUNS)
+def test_two_ranks_are_one_process(two_ranks, family, M):
+    z = whole()[:M + 2].requires_grad_()
+    terms = Objective(family, CUTS[M])(z)
     terms.loss.backward()
     for rank in (0, 1):
-        torch.testing.assert_close(two_ranks[rank][family]["loss"], terms.loss.detach(), atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(two_ranks[rank][family]["paired"], Objective(family, SPACES, paired=True)(z[:2]).loss.detach(), atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(two_ranks[rank][family]["violation"], terms.violation, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(two_ranks[rank][family]["grad"], z.grad[:, 6 * rank: 6 * rank + 6], atol=1e-5, rtol=1e-5)
+        found = two_ranks[rank][f"{family}{M}"]
+        torch.testing.assert_close(found["loss"], terms.loss.detach(), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found["paired"], Objective(family, CUTS[M], paired=True)(z[:2]).loss.detach(), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found["violation"], terms.violation, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found["grad"], z.grad[:, 6 * rank: 6 * rank + 6], atol=1e-5, rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------- a whole training run
 
-RUNS = [(family, M) for family in FAMILIES for M in (0, 2)]
 STEPS = 20
 
 
 def train_run(family, M, folder=None, precision=torch.float64):
-    """One training run of a convolutional network with batch normalisation, on this rank's part; its log, λ, first gradients and weights."""
+    """One training run of a convolutional network with batch normalisation, on this rank's part; its log, λ, first gradients and weights.
+
+    In float64: in float32 twenty steps amplify the rounding of sums taken in another order to about 1e-4.
+    """
     groups = ("appearance", "spatial")[:M]
     spaces = Spaces.of(groups, (6, 3, 3)[:M + 1])
     torch.manual_seed(0)

@@ -149,7 +149,7 @@ def test_the_ceiling_is_high_and_belongs_to_the_mixing():
 
 
 GOOD = dict(steps=4, study_steps=0, samples=32, seeds=1, seed=0, content=2, styles="1,1", block_content=2, block_styles="2", noise=1.0, temperature=0.7, weight=3.0, lr=2e-3,
-            width=16, depth=2, probe_samples=100, precision="float32", device="cpu", out_dir="", profile="smoke")
+            width=16, depth=2, probe_samples=100, precision="float32", device="cpu", fresh=False, out_dir="", profile="smoke")
 
 
 @pytest.mark.parametrize("changes, says", [

@@ -8,7 +8,7 @@ from msr.views import Views
 
 SMALL = dict(epochs=1, study_epochs=0, max_images=64, probe_images=60, seeds=1, seed=0, groups="appearance,spatial", strength="strong", family="entropy", sizes="3,3,5",
              lambdas="1", temperature=1.0, paired=False, separate_style=False, backbone="cnn", width=4, hidden="16", batch_size=32, optimizer="adamw", lr=1e-3,
-             warmup=0.1, image_size=32, continuous=False, npz="", precision="float32", device="cpu", out_dir="", profile="")
+             warmup=0.1, image_size=32, continuous=False, npz="", precision="float32", device="cpu", fresh=False, out_dir="", profile="")
 
 PARTS = [("content", 0), ("appearance", 1), ("spatial", 2)]
 
