@@ -16,6 +16,7 @@ from . import checkpoint, dist, models, presets, probes, train, weights
 from .config import Train, known, numbers, one_of, whole, words, yes_or_no
 from .data import images
 from .data.images import Images
+from .log import lines_of
 from .objective import FAMILIES, Objective
 from .spaces import Spaces
 from .views import Views
@@ -101,7 +102,7 @@ class Setup:
             state = checkpoint.latest(folder)
             model.load_state_dict(state["model"])
             objective.load_state_dict(state["objective"])
-            return Run(model.eval(), objective, views, seed, train.lines_of(folder, state["step"]))
+            return Run(model.eval(), objective, views, seed, lines_of(folder, state["step"]))
         batches = images.Batches(self.train, settings.batch_size, seed, self.device, self.chosen["num_workers"])
         asked = {k: v for k, v in self.chosen.items() if k not in BESIDE} | {"images": len(self.train)}
         config = {"network": self.network(vanilla), "experiment": asked}
@@ -126,7 +127,7 @@ class Setup:
             try:
                 while process.poll() is None:
                     time.sleep(0.5)
-                    for line in train.lines_of(folder, total)[-1:]:
+                    for line in lines_of(folder, total)[-1:]:
                         bar.update(line["step"], f"{self.chosen['devices']} processes, loss {line['loss']:.3f}, {line['images_per_second']:.0f} images/s")
             finally:
                 if process.poll() is None:                    # interrupted: they save and stop

@@ -10,7 +10,7 @@ LAYERS = {
     1: ("augment.spatial", "augment.appearance", "pairwise", "models", "data.shards", "data.latents"),
     2: ("augment", "data.images", "simclr", "vicreg", "barlow", "entropy", "duals"),
     3: ("views", "objective", "data.sprites"),
-    4: ("config", "presets", "probes", "weights"),
+    4: ("config", "log", "presets", "probes", "weights"),
     5: ("train",),
     6: ("experiment", "report", "numerical"),
     7: ("sprites", "transfer", "__init__"),
