@@ -20,7 +20,7 @@ from .data import images, sprites, trifeature
 from .data.images import Images
 from .experiment import Run, Setup
 
-OWN = dict(tasks="", task_images=1500, shots=0, n_l2=9, trained="")      # what this experiment adds to `experiment.DEFAULTS`
+OWN = dict(tasks="", task_images=1000, shots=0, n_l2=9, trained="")      # what this experiment adds to `experiment.DEFAULTS`
 PARAMETERS = (*(name for name in experiment.PARAMETERS if name != "probe_images"), *OWN, "profile")
 KINDS = ("content", "appearance", "spatial")
 L2 = (1e-6, 1e5)                                              # range of the penalty, as in Ericsson et al. 2021
