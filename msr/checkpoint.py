@@ -9,6 +9,7 @@ A file is written beside, synced to disk and renamed, so that a job may be kille
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -30,11 +31,12 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)                                      # the new name, too
-    finally:
-        os.close(folder)
+    with contextlib.suppress(OSError):                        # the new name, too, on the file systems that can
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def write_config(folder: Path, config: dict) -> None:
