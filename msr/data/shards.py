@@ -55,7 +55,7 @@ def is_pattern(text: str) -> bool:
 
 
 def expand(text: str) -> list[str]:
-    """Paths of a pattern such as /data/in-{000000..000146}.tar or /data/*.tar, sorted. Raises ValueError, one line, where one is missing."""
+    """Paths of a pattern such as ``/data/in-{000000..000146}.tar`` or ``/data/*.tar``, sorted. Raises ValueError, one line, where one is missing."""
     found = []
     for part in braceexpand(str(Path(text).expanduser())):
         paths = sorted(glob.glob(part))
