@@ -31,11 +31,15 @@ def folder_of(tmp_path, name):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
+    """(the last checkpoint, seconds to its first step, seconds of training) of a run that nobody disturbed."""
     folder, run = folder_of(tmp_path_factory.mktemp("run"), "whole")
-    process = start(folder)
+    begun, process = time.monotonic(), start(folder)
+    while not written(run) and process.poll() is None:
+        time.sleep(0.005)
+    ready = time.monotonic()
     out = process.communicate(timeout=120)[0]
     assert process.returncode == 0, out
-    return checkpoint.latest(run)
+    return checkpoint.latest(run), ready - begun, time.monotonic() - ready
 
 
 def same(a, b):
@@ -54,14 +58,14 @@ def written(run):
 
 
 def test_ten_kills(undisturbed, tmp_path):
-    whole, (folder, run) = undisturbed, folder_of(tmp_path, "killed")
+    (whole, before_it, training), (folder, run) = undisturbed, folder_of(tmp_path, "killed")
     chance, reached = random.Random(0), []
     for kill in range(10):
         before, process = written(run), start(folder)
         while kill % 5 < 4 and written(run) == before:        # each start writes its configuration, then trains
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.8 if kill % 5 < 4 else 3))
+        time.sleep(chance.uniform(0, 0.1 * training if kill % 5 < 4 else 0.9 * before_it))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, f"kill {kill} came too late"
@@ -78,7 +82,7 @@ def test_ten_kills(undisturbed, tmp_path):
 
 
 def test_sigterm_ends_cleanly_and_goes_on(undisturbed, tmp_path):
-    whole, (folder, run) = undisturbed, folder_of(tmp_path, "stopped")
+    (whole, *_), (folder, run) = undisturbed, folder_of(tmp_path, "stopped")
     process = start(folder)
     while not checkpoint.checkpoints(run):
         time.sleep(0.01)
