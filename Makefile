@@ -1,24 +1,44 @@
-# make book [PROFILE=quick|standard|smoke|paper]   execute the notebooks, render the site into _build/html
-# make test                                         the test suite
-# make sync                                         bring book/*.ipynb and book/*.py into step after an edit
+# `make help` lists the targets. Each one installs what it needs into .venv.
 PYTHON ?= python3
 PROFILE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: book test sync clean
+.PHONY: book test lint format notebook sync clean help
 
-book: $(VENV)/.book
+book: $(VENV)/.book  ## run the notebooks, render _build/html [PROFILE=quick|standard|smoke|paper]
 	$(BIN)/python book/build.py --profile $(PROFILE)
 
-test: $(VENV)/.test
+test: $(VENV)/.test  ## run the test suite
 	$(BIN)/python -m pytest
 
-sync: $(VENV)/.book
-	$(BIN)/jupytext --sync book/*.py
+lint: $(VENV)/.dev  ## check format, style and types; changes nothing
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: $(VENV)/.dev sync  ## format the code and sort its imports
+	$(BIN)/ruff check --select I --fix
+	$(BIN)/ruff format
+	$(BIN)/jupytext --quiet --sync book/*.ipynb
+
+notebook: $(VENV)/.book  ## start an experiment of your own: NAME=mine [DATA=folder]
+	@$(BIN)/python book/new.py "$(NAME)" --data "$(DATA)"
+
+sync: $(VENV)/.book  ## bring notebooks and their .py into step, redraw the map of the code
+	$(BIN)/jupytext --sync book/*.ipynb
+	$(BIN)/python book/images/layout.py
+
+clean:  ## remove the site, and the runs that it was made from
+	rm -rf _build
+
+help:  ## list the targets
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 $(VENV)/.book: requirements.txt pyproject.toml
-	@$(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" || { echo "msr needs Python 3.10 to 3.13; give one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" || { \
+	  echo "msr needs Python 3.10 to 3.13; give one: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+	  exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
@@ -27,5 +47,6 @@ $(VENV)/.test: $(VENV)/.book
 	$(BIN)/python -m pip install --quiet -e ".[test]"
 	touch $@
 
-clean:
-	rm -rf _build
+$(VENV)/.dev: $(VENV)/.book
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@

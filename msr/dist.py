@@ -1,38 +1,49 @@
-"""Every call to torch.distributed, each a no-op on one rank.
+"""Every call to torch.distributed; with one rank each of these functions does nothing.
 
-Convention: every rank draws the views of the WHOLE batch and takes its own part, averages the loss over ITS anchors; the gather's
-backward SUMS what all ranks ask of a tensor, and DistributedDataParallel averages parameter gradients over ranks. Together: the
-gradient of the global mean, and the same run on any number of ranks.
+Convention: every rank draws the views of the WHOLE batch and takes its own part of them, then
+averages the loss over ITS anchors. The backward pass of `gather` SUMS the gradients that all ranks
+send to a tensor, and DistributedDataParallel averages parameter gradients over ranks. Together they
+give the gradient of the global mean, and so the same run on any number of ranks.
 """
+
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
+Module = TypeVar("Module", bound=nn.Module)
 
-# ------------------------------------------------------------------------------------------------------ who is here
+
+# ------------------------------------------------------------------------------------------- ranks
+
 
 def world_size() -> int:
+    """Return the number of ranks (processes that train together), 1 without any others."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
+    """Return the index of this process among the ranks, from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def own(n: int) -> slice:
-    """This rank's n rows of the n · R that all ranks hold."""
+    """Return the place of this rank's n rows among the n · R rows of all R ranks."""
     return slice(rank() * n, (rank() + 1) * n)
 
 
 def start() -> None:
-    """Join the ranks that torchrun started (it sets RANK, WORLD_SIZE and LOCAL_RANK): NCCL with a GPU each, else gloo. Without
-    torchrun nothing happens."""
+    """Join the ranks that torchrun started; without torchrun nothing happens.
+
+    torchrun sets RANK, WORLD_SIZE and LOCAL_RANK. With GPUs each rank takes one and they
+    communicate by NCCL, else by gloo.
+    """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
         return
     gpu = torch.cuda.is_available()
@@ -42,43 +53,60 @@ def start() -> None:
 
 
 def stop() -> None:
+    """Leave the ranks that `start` joined."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
-def launch(module: str, argument: str, processes: int, **popen) -> subprocess.Popen:
-    """`torchrun --standalone --nproc-per-node processes -m module argument`, of this Python: fresh processes, so that a kernel which has
-    touched CUDA can start them."""
-    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))}
-    return subprocess.Popen([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", module, argument],
-                            env=os.environ | threads, **popen)
+def launch(module: str, argument: str, processes: int, **popen: Any) -> subprocess.Popen:
+    """Start `python -m module argument` in several processes that form the ranks of one run.
+
+    Returns the handle of torchrun, which starts them and ends when they do. They are new Python
+    processes, not forks, so a notebook that has already used CUDA can start them too. The CPU's
+    cores are shared out among them, unless OMP_NUM_THREADS is set. popen: options of Popen.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) // processes))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return subprocess.Popen(
+        [*torchrun, "--nproc-per-node", str(processes), "-m", module, argument],
+        env={"OMP_NUM_THREADS": threads} | os.environ,
+        **popen,
+    )
 
 
-# ------------------------------------------------------------------------------------------------------ collectives
+# ------------------------------------------------------------------------------------- collectives
+
 
 class _Gather(torch.autograd.Function):
+    """x [...] of every rank -> [R, ...]; the backward pass sums over ranks, then takes its part."""
+
     @staticmethod
-    def forward(ctx, x):                                      # x [...] -> [R, ...]
-        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        parts = [
+            torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())
+        ]
         dist.all_gather(parts, x.contiguous())
         return torch.stack(parts)
 
     @staticmethod
-    def backward(ctx, grad):                                  # sum over ranks, then this rank's part
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
         grad = grad.contiguous()
         dist.all_reduce(grad)
         return grad[rank()]
 
 
 def gather(x: torch.Tensor, dim: int = 0) -> torch.Tensor:
-    """The ranks' tensors joined along `dim`, rank by rank; the gradient sums over ranks."""
+    """Return the tensors of all ranks joined along `dim` in order of rank.
+
+    The gradient is the sum of what all ranks ask of this rank's x.
+    """
     if world_size() == 1:
         return x
     return torch.cat(list(_Gather.apply(x).unbind(0)), dim=dim)
 
 
 def mean(x: torch.Tensor) -> torch.Tensor:
-    """Mean over ranks, without gradient: for the λ step and for logs."""
+    """Return the mean over ranks, without gradient: for the λ step and for logs."""
     if world_size() == 1:
         return x.detach()
     x = x.detach().clone()
@@ -86,8 +114,8 @@ def mean(x: torch.Tensor) -> torch.Tensor:
     return x / world_size()
 
 
-def everyone(value) -> list:
-    """The ranks' values, any plain data, in order of rank; on every rank."""
+def everyone(value: Any) -> list[Any]:
+    """Return on every rank the values of all ranks, any plain data, in order of rank."""
     if world_size() == 1:
         return [value]
     values = [None] * world_size()
@@ -95,17 +123,25 @@ def everyone(value) -> list:
     return values
 
 
-# --------------------------------------------------------------------------------------------------------- networks
+# ---------------------------------------------------------------------------------------- networks
+
 
 def parallel(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model to call in a step: itself, or its DistributedDataParallel, whose backward averages gradients over ranks."""
+    """Return the module to call in a step, whose backward pass averages gradients over ranks.
+
+    That is the model itself on one rank, else its DistributedDataParallel.
+    """
     if world_size() == 1:
         return model
-    return nn.parallel.DistributedDataParallel(model, device_ids=[torch.cuda.current_device()] if device.type == "cuda" else None)
+    ids = [torch.cuda.current_device()] if device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(model, device_ids=ids)
 
 
-def sync_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model with batch normalisation over all ranks: PyTorch's own on a GPU; it has none for a CPU, there `SyncBatchNorm`. In place."""
+def sync_batchnorm(model: Module, device: torch.device) -> Module:
+    """Return the model with batch normalisation over all ranks; it is changed in place.
+
+    PyTorch's own on a GPU; it has none for a CPU, where `SyncBatchNorm` below takes its place.
+    """
     if world_size() == 1:
         return model
     if device.type == "cuda":
@@ -117,22 +153,28 @@ def sync_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation by the statistics of all ranks, on any device (Ioffe & Szegedy 2015); ranks hold equally many images.
+    """Batch normalisation over the images of all ranks, on any device (Ioffe & Szegedy 2015).
 
-    Mean and variance are those of the ranks' joined batch, computed from each rank's own: mean = E_r μ_r,
-    var = E_r [σ_r² + (μ_r − mean)²].
+    Ranks must hold equally many images. Mean and variance are those of the ranks' joined batch,
+    computed from each rank's own: mean = E_r μ_r, var = E_r [σ_r² + (μ_r − mean)²].
     """
 
-    def _check_input_dim(self, x):
-        pass
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+    momentum: float
+
+    def _check_input_dim(self, x: torch.Tensor) -> None:
+        """Accept any number of dimensions: [B, C] and [B, C, H, W]."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise x [B, C, ...] over all axes but C, in float32 or better; keeps x's type."""
         if not self.training:
             return super().forward(x)
         axes, shape = [d for d in range(x.dim()) if d != 1], [1, -1, *[1] * (x.dim() - 2)]
         wide = x if x.dtype == torch.float64 else x.float()
         var, mean = torch.var_mean(wide, dim=axes, correction=0)
-        means, variances = gather(torch.stack([mean, var])[None]).unbind(1)                  # [R, C] each
+        means, variances = gather(torch.stack([mean, var])[None]).unbind(1)  # [R, C] each
         mean = means.mean(dim=0)
         var = (variances + (means - mean).square()).mean(dim=0)
         with torch.no_grad():

@@ -1,4 +1,5 @@
 """One torch thread per test process: two processes with two threads each fight over two cores."""
+
 import pytest
 import torch
 
@@ -18,14 +19,26 @@ def cache(tmp_path_factory):
 def photographs(tmp_path_factory):
     """A small folder of images: train/ and val/ with two classes, four formats and modes."""
     from PIL import Image
+
     root = tmp_path_factory.mktemp("photographs")
     generator = torch.Generator().manual_seed(0)
     for split, n in (("train", 24), ("val", 12)):
         for c, name in enumerate(("dark", "light")):
             (root / split / name).mkdir(parents=True)
             for i in range(n):
-                noise = torch.randint(0, 100, (40, 30 + i % 20, 3), generator=generator, dtype=torch.uint8) + 100 * c
+                noise = (
+                    torch.randint(
+                        0, 100, (40, 30 + i % 20, 3), generator=generator, dtype=torch.uint8
+                    )
+                    + 100 * c
+                )
                 image = Image.fromarray(noise.numpy())
-                image = image.convert("L") if i % 4 == 1 else image.convert("RGBA") if i % 4 == 2 else image
+                image = (
+                    image.convert("L")
+                    if i % 4 == 1
+                    else image.convert("RGBA")
+                    if i % 4 == 2
+                    else image
+                )
                 image.save(root / split / name / f"{i}.{'png' if i % 2 == 0 else 'jpg'}")
     return root

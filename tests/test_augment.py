@@ -1,4 +1,5 @@
 """Each transform equals torchvision's functional on single images; identity is exact; draws reproduce."""
+
 import copy
 import math
 
@@ -10,9 +11,20 @@ from msr import augment
 from msr.views import GROUPS
 
 S, N = 24, 6
-TRANSFORMS = [augment.ResizedCrop(S), augment.HorizontalFlip(), augment.VerticalFlip(), augment.Rotation(40), augment.Affine(30, 0.2, (0.7, 1.4), 20),
-              augment.Translate(0.3), augment.Zoom((0.5, 2)), augment.ColorJitter(), augment.Greyscale(), augment.GaussianBlur(),
-              augment.Solarise(), augment.Equalise()]
+TRANSFORMS = [
+    augment.ResizedCrop(S),
+    augment.HorizontalFlip(),
+    augment.VerticalFlip(),
+    augment.Rotation(40),
+    augment.Affine(30, 0.2, (0.7, 1.4), 20),
+    augment.Translate(0.3),
+    augment.Zoom((0.5, 2)),
+    augment.ColorJitter(),
+    augment.Greyscale(),
+    augment.GaussianBlur(),
+    augment.Solarise(),
+    augment.Equalise(),
+]
 
 
 def generator(seed=0):
@@ -35,10 +47,15 @@ def on(n=N, **params):
 
 def test_resized_crop_is_torchvisions_on_whole_pixels():
     x = torch.rand(4, 3, 40, 40, generator=generator(2))
-    for size in (16, 24, 60):                                 # down, mixed, up
+    for size in (16, 24, 60):  # down, mixed, up
         boxes = torch.tensor([[3, 5, 20, 30], [0, 0, 40, 40], [10, 0, 7, 9], [31, 20, 9, 20]])
         ours = augment.ResizedCrop(size).apply(x, on(4, box=boxes / 40))
-        theirs = torch.stack([tv.resized_crop(x[i], *boxes[i].tolist(), [size, size], antialias=True) for i in range(4)])
+        theirs = torch.stack(
+            [
+                tv.resized_crop(x[i], *boxes[i].tolist(), [size, size], antialias=True)
+                for i in range(4)
+            ]
+        )
         torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=0)
 
 
@@ -58,8 +75,19 @@ def test_affine(x, shear):
     t = augment.Affine(degrees=40, translate=0.25, zoom=(0.6, 1.5), shear=shear)
     p = t.sample(generator(), N, S)
     p["on"][:], p["shift"] = True, (p["shift"] * S).round() / S
-    theirs = torch.stack([tv.affine(x[i], p["angle"][i].item(), (p["shift"][i] * S).round().int().tolist(), p["zoom"][i].item(),
-                                    [p["shear"][i].item(), 0.0], interpolation=tv.InterpolationMode.BILINEAR) for i in range(N)])
+    theirs = torch.stack(
+        [
+            tv.affine(
+                x[i],
+                p["angle"][i].item(),
+                (p["shift"][i] * S).round().int().tolist(),
+                p["zoom"][i].item(),
+                [p["shear"][i].item(), 0.0],
+                interpolation=tv.InterpolationMode.BILINEAR,
+            )
+            for i in range(N)
+        ]
+    )
     torch.testing.assert_close(t.apply(x, p), theirs, atol=2e-4, rtol=0)
 
 
@@ -67,7 +95,9 @@ def test_rotation_clockwise_as_affine(x):
     angle = torch.linspace(-60, 60, N)
     zero = torch.zeros(N)
     p = on(angle=angle, shear=zero, shift=torch.zeros(N, 2), zoom=zero + 1)
-    theirs = each(lambda im, a: tv.rotate(im, -a, interpolation=tv.InterpolationMode.BILINEAR), x, angle)
+    theirs = each(
+        lambda im, a: tv.rotate(im, -a, interpolation=tv.InterpolationMode.BILINEAR), x, angle
+    )
     torch.testing.assert_close(augment.Rotation(60).apply(x, p), theirs, atol=2e-4, rtol=0)
 
 
@@ -80,12 +110,15 @@ def test_jitter_is_four_functionals_in_order(x):
         im = tv.adjust_contrast(im, contrast)
         im = tv.adjust_saturation(im, saturation)
         return tv.adjust_hue(im, hue)
+
     expected = each(theirs, x, p["brightness"], p["contrast"], p["saturation"], p["hue"])
     torch.testing.assert_close(t.apply(x, p), expected, atol=2e-5, rtol=0)
 
 
 def test_greyscale(x):
-    torch.testing.assert_close(augment.Greyscale().apply(x, on()), tv.rgb_to_grayscale(x, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        augment.Greyscale().apply(x, on()), tv.rgb_to_grayscale(x, 3), atol=1e-6, rtol=0
+    )
 
 
 @pytest.mark.parametrize("size", [24, 32, 64])
@@ -94,7 +127,9 @@ def test_blur(size):
     sigma = torch.linspace(0.1, 2, N)
     kernel = 2 * augment.GaussianBlur.radius(size) + 1
     theirs = each(lambda im, s: tv.gaussian_blur(im, [kernel, kernel], [s, s]), x, sigma)
-    torch.testing.assert_close(augment.GaussianBlur().apply(x, on(sigma=sigma)), theirs, atol=2e-5, rtol=0)
+    torch.testing.assert_close(
+        augment.GaussianBlur().apply(x, on(sigma=sigma)), theirs, atol=2e-5, rtol=0
+    )
 
 
 def test_solarise(x):
@@ -103,7 +138,7 @@ def test_solarise(x):
 
 def test_equalise():
     x = torch.randint(0, 256, (N, 3, S, S), generator=generator(4), dtype=torch.uint8)
-    x[1] = 77                                                 # one value: nothing to make flat
+    x[1] = 77  # one value: nothing to make flat
     x[2] //= 8
     ours = (augment.Equalise().apply(x.float() / 255, on()) * 255).round()
     assert torch.equal(ours, each(tv.equalize, x).float())
@@ -120,7 +155,7 @@ def test_off_is_exactly_the_image(t, x):
     t.p = 0.0
     p = t.sample(generator(), N, S)
     assert not p["on"].any()
-    if t.name == "crop":                                      # a resize to the same size: weights are 0 and 1
+    if t.name == "crop":  # a resize to the same size: weights are 0 and 1
         torch.testing.assert_close(t.apply(x, p), x, atol=1e-6, rtol=0)
     else:
         assert torch.equal(t.apply(x, p), x)
@@ -131,7 +166,9 @@ def test_identity_parameters_are_exact(x):
     jitter = on(brightness=one, contrast=one, saturation=one, hue=zero)
     assert torch.equal(augment.ColorJitter().apply(x, jitter), x)
     assert torch.equal(augment.Solarise(1.1).apply(x, on()), x)
-    assert torch.equal(augment.ResizedCrop(S).apply(x, on(box=torch.tensor([[0, 0, 1.0, 1.0]] * N))), x)
+    assert torch.equal(
+        augment.ResizedCrop(S).apply(x, on(box=torch.tensor([[0, 0, 1.0, 1.0]] * N))), x
+    )
     still = on(angle=zero, shear=zero, shift=torch.zeros(N, 2), zoom=one)
     torch.testing.assert_close(augment.Affine().apply(x, still), x, atol=1e-5, rtol=0)
 
@@ -151,25 +188,37 @@ def test_draws_are_per_image_and_reproduce(t):
 def test_probability(t, p):
     t, n = copy.copy(t), 4000
     t.p = p
-    assert abs(t.sample(generator(), n, S)["on"].float().mean() - p) <= 4 * math.sqrt(p * (1 - p) / n)
+    assert abs(t.sample(generator(), n, S)["on"].float().mean() - p) <= 4 * math.sqrt(
+        p * (1 - p) / n
+    )
 
 
 def test_draws_keep_their_ranges():
     n = 20_000
     p = augment.ResizedCrop(S, (0.08, 1)).sample(generator(), n, S)
     top, left, height, width = p["box"].unbind(1)
-    assert top.min() >= 0 and left.min() >= 0 and (top + height).max() <= 1 + 1e-6 and (left + width).max() <= 1 + 1e-6
+    assert (
+        top.min() >= 0
+        and left.min() >= 0
+        and (top + height).max() <= 1 + 1e-6
+        and (left + width).max() <= 1 + 1e-6
+    )
     jitter = augment.ColorJitter(0.4, 0.3, 0.2, 0.1, p=0.8).sample(generator(), n, S)
     assert abs(jitter["on"].float().mean() - 0.8) < 4 * math.sqrt(0.16 / n)
     for name, width in (("brightness", 0.4), ("contrast", 0.3), ("saturation", 0.2)):
-        assert 1 - width <= jitter[name].min() < 1 - 0.95 * width and 1 + 0.95 * width < jitter[name].max() <= 1 + width
+        assert (
+            1 - width <= jitter[name].min() < 1 - 0.95 * width
+            and 1 + 0.95 * width < jitter[name].max() <= 1 + width
+        )
 
 
 def test_same_image_alone_and_in_a_batch(x):
     for t in map(copy.copy, TRANSFORMS):
         t.p = 1.0
         p = t.sample(generator(), N, S)
-        alone = torch.cat([t.apply(x[i:i + 1], {k: v[i:i + 1] for k, v in p.items()}) for i in range(N)])
+        alone = torch.cat(
+            [t.apply(x[i : i + 1], {k: v[i : i + 1] for k, v in p.items()}) for i in range(N)]
+        )
         torch.testing.assert_close(t.apply(x, p), alone, atol=1e-6, rtol=0)
 
 
@@ -178,8 +227,15 @@ def test_every_transform_has_a_group():
     assert {t.name for t in TRANSFORMS} <= grouped
 
 
-@pytest.mark.parametrize("make", [lambda: augment.HorizontalFlip(1.5), lambda: augment.ColorJitter(hue=0.7),
-                                  lambda: augment.ResizedCrop(8, scale=(0.5, 0.1)), lambda: augment.Rotation(10, padding="wrap")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: augment.HorizontalFlip(1.5),
+        lambda: augment.ColorJitter(hue=0.7),
+        lambda: augment.ResizedCrop(8, scale=(0.5, 0.1)),
+        lambda: augment.Rotation(10, padding="wrap"),
+    ],
+)
 def test_settings_that_cannot_be_meant(make):
     with pytest.raises(ValueError):
         make()

@@ -2,11 +2,19 @@
 
 What this cannot show: the backward pass, the numbers, the speed, and bf16 (autocast switches itself off without a GPU).
 """
+
 import pytest
 import torch
-from torch._subclasses.fake_tensor import DynamicOutputShapeException, DataDependentOutputException, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DynamicOutputShapeException,
+    DataDependentOutputException,
+    FakeTensorMode,
+)
 
-from msr import duals, models, pairwise, presets
+from msr.train import duals
+from msr import models
+from msr.losses import pairwise
+from msr.augment import presets
 from msr.data.latents import Latents, LatentViews
 from msr.objective import FAMILIES, Objective
 from msr.spaces import Spaces
@@ -22,7 +30,7 @@ def step(family, groups=("appearance", "spatial"), paired=False, backbone="cnn",
     with FakeTensorMode(allow_non_fake_inputs=True):
         views = Views(*presets.preset("medium", **ALL).pipelines(S), groups, paired)
         spaces = Spaces.of(groups, [8] * (len(groups) + 1))
-        with torch.device("cuda"):                            # parameters and buffers only: the step names its own devices
+        with torch.device("cuda"):  # parameters and buffers only: the step names its own devices
             net, features = models.backbone(backbone, S)
             model = models.MultiSpace(net, features, spaces, (64,))
             objective = Objective(family, spaces, paired=paired)
@@ -53,14 +61,16 @@ def test_chunked_sums_stay_on_the_device(family, monkeypatch):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_step_on_latents(family):
     latents = Latents(3, (1, 1), regime="causal")
-    latents.weights                                           # real: made on the CPU, moved by `mix`
+    latents.weights  # real: made on the CPU, moved by `mix`
     with FakeTensorMode(allow_non_fake_inputs=True):
         spaces = Spaces(latents.names, (4, 2, 2))
         with torch.device("cuda"):
             model = models.MultiSpace(models.mlp(5, [16, 16]), 16, spaces, ())
             objective = Objective(family, spaces)
         z = torch.randn(B, 5, device="cuda")
-        terms = forward(model, objective, LatentViews(latents), z, torch.Generator(device="cpu"), True)
+        terms = forward(
+            model, objective, LatentViews(latents), z, torch.Generator(device="cpu"), True
+        )
     assert terms.loss.device.type == "cuda" and terms.violation.shape == (3,)
 
 
@@ -71,13 +81,24 @@ def test_backbones(backbone):
 
 @pytest.mark.parametrize("strength", ["strong", "shifted"])
 def test_sprites(strength):
-    from msr.sprites import STRENGTHS
+    from msr.experiments.sprites import STRENGTHS
+
     with FakeTensorMode(allow_non_fake_inputs=True):
         spaces = Spaces.of(("appearance", "spatial"), (4, 3, 5))
         with torch.device("cuda"):
-            model, objective = models.MultiSpace(*models.backbone("vgg", S, width=4), spaces, (16,)), Objective("entropy", spaces)
+            model, objective = (
+                models.MultiSpace(*models.backbone("vgg", S, width=4), spaces, (16,)),
+                Objective("entropy", spaces),
+            )
         images = torch.randint(0, 256, (B, 3, S, S), dtype=torch.uint8, device="cuda")
-        terms = forward(model, objective, Views(STRENGTHS[strength].pipeline(), None, ("appearance", "spatial")), images, torch.Generator(device="cpu"), True)
+        terms = forward(
+            model,
+            objective,
+            Views(STRENGTHS[strength].pipeline(), None, ("appearance", "spatial")),
+            images,
+            torch.Generator(device="cpu"),
+            True,
+        )
     assert terms.loss.device.type == "cuda" and terms.violation.shape == (3,)
 
 

@@ -1,57 +1,129 @@
-"""Imports go downwards only, and one file alone talks to torch.distributed."""
+"""The rooms of msr: imports go downwards only, and every file, function and line is short."""
+
 import ast
-from pathlib import Path
+import graphlib
 
 import pytest
 
-MSR = Path(__file__).resolve().parent.parent / "msr"
-LAYERS = {
-    0: ("spaces", "dist", "augment.base", "optim", "progress", "metrics", "plots", "dci", "data.trifeature", "data.files", "checkpoint"),
-    1: ("augment.spatial", "augment.appearance", "pairwise", "models", "data.shards", "data.latents"),
-    2: ("augment", "data.images", "simclr", "vicreg", "barlow", "entropy", "duals"),
-    3: ("views", "objective", "data.sprites"),
-    4: ("config", "log", "presets", "probes", "weights"),
-    5: ("train",),
-    6: ("experiment", "report", "numerical"),
-    7: ("sprites", "transfer", "__init__"),
+from images import layout
+
+ROOT = layout.MSR.parent
+# What each room may import, beside its own modules. "" is what `import msr` gives.
+MAY_IMPORT = {
+    "config": set(),
+    "dist": set(),
+    "spaces": set(),
+    "augment": {"config"},
+    "views": {"config", "dist", "augment"},
+    "models": {"config", "spaces"},
+    "losses": {"config", "dist", "spaces"},
+    "objective": {"config", "dist", "spaces", "losses"},
+    "data": {"config", "dist"},
+    "weights": {"config", "spaces", "augment", "views", "models", "losses", "objective"},
+    "train": {"config", "dist", "models", "objective"},
+    "evaluate": {"config", "dist", "spaces", "augment", "views", "models", "data"},
+    "report": {"config"},
 }
-LEVEL = {name: level for level, names in LAYERS.items() for name in names}
-FILES = {".".join(p.relative_to(MSR).with_suffix("").parts).removesuffix(".__init__"): p for p in MSR.rglob("*.py") if p.read_text().strip()}
+EVERYTHING = set(MAY_IMPORT)
+MAY_IMPORT |= {"experiments": EVERYTHING, "": EVERYTHING}
+COMMAND = "train.__main__"  # what `python -m msr.train` runs, the one that may import experiments
+MODULES = layout.modules()
 
 
-def imported(name: str) -> set[str]:
-    """The msr modules that a module imports."""
-    package = ["msr", *name.split(".")] if FILES[name].name == "__init__.py" else ["msr", *name.split(".")[:-1]]
-    found = set()
-    tree = ast.parse(FILES[name].read_text())
-    command = [node for node in tree.body if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)]   # what only `python -m` runs
-    for node in (node for part in tree.body if part not in command for node in ast.walk(part)):
-        if isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            full = ".".join([*base, *([node.module] if node.module else [])])
-            if full.split(".")[0] == "msr":
-                found |= {f"{full}.{alias.name}" for alias in node.names} | {full}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return {f.removeprefix("msr.") for f in found} & set(FILES)
+def test_every_module_stands_in_a_room():
+    rooms = {layout.room(name) for name in MODULES}
+    assert rooms == set(MAY_IMPORT) and rooms - {""} == set(layout.ROOMS)
 
 
-def test_every_module_has_its_place():
-    assert set(FILES) == set(LEVEL)
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {COMMAND}))
+def test_a_module_imports_only_what_its_room_may(name):
+    room = layout.room(name)
+    others = {layout.room(other) for other in layout.imported(name)} - {room}
+    forbidden = others - MAY_IMPORT[room]
+    assert not forbidden, f"{name} imports {', '.join(forbidden)}: see MAY_IMPORT"
 
 
-@pytest.mark.parametrize("name", sorted(LEVEL))
-def test_imports_go_down(name):
-    up = {other for other in imported(name) if LEVEL[other] >= LEVEL[name]}
-    assert not up, f"{name} (layer {LEVEL[name]}) imports {', '.join(up)}"
+def test_the_command_imports_experiments_alone():
+    assert {layout.room(other) for other in layout.imported(COMMAND)} == {"experiments"}
 
 
-def test_the_reader_sees_imports():
-    assert {"simclr", "spaces", "dist"} <= imported("objective") and "data.trifeature" in imported("data.images")
-    assert "augment" in imported("views") and "augment.base" in imported("augment")
+def test_no_circles():
+    tuple(graphlib.TopologicalSorter(MAY_IMPORT).static_order())
+    modules = {name: layout.imported(name) for name in MODULES}
+    tuple(graphlib.TopologicalSorter(modules).static_order())
+
+
+def test_the_reader_sees_imports(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    for name in ("__init__", "dist", "data/__init__", "data/images"):
+        (tmp_path / f"{name}.py").write_text("")
+    lines = ("import msr.dist", "from msr import data", "from msr.data import images, load")
+    (tmp_path / "data" / "files.py").write_text("\n".join(lines) + "\nfrom torch import data\n")
+    monkeypatch.setattr(layout, "MSR", tmp_path)
+    assert layout.imported("data.files") == {"dist", "data", "data.images"}
+    assert layout.arrows() == {"dist": set(), "data": {"dist"}}
+
+
+def test_the_real_imports_are_seen():
+    assert {"losses", "spaces", "dist"} <= layout.arrows()["objective"]
+    assert "augment.base" in layout.imported("augment.spatial")
+
+
+def test_an_arrow_that_a_longer_way_makes_needless_is_not_drawn():
+    graph = {"objective": {"losses", "spaces"}, "losses": {"spaces", "dist"}}
+    reduced = layout.reduced(graph | {"spaces": set(), "dist": set()})
+    assert reduced["objective"] == {"losses"} and reduced["losses"] == {"spaces"}
+
+
+def test_arrows_of_the_map_point_down():
+    for upper, others in layout.arrows().items():
+        level = [name for name in others if layout.ROOMS[name].row >= layout.ROOMS[upper].row]
+        assert not level, f"the map draws {upper} no higher than {', '.join(level)}"
+
+
+def test_the_map_is_that_of_the_imports():
+    drawn = (ROOT / "book" / "images" / "layout.svg").read_text()
+    assert drawn == layout.draw(), "run `make sync`"
+
+
+def test_the_page_states_the_imports():
+    lines = (ROOT / "book" / "layout.md").read_text().splitlines()
+    rows = [line.replace("`", "").split("|")[1:-1] for line in lines if line.startswith("| `")]
+    stated = {room.strip(): set(imports.replace(",", " ").split()) for room, _, imports in rows}
+    assert stated == layout.arrows()
+
+
+# --------------------------------------------------------------------- one place, and short things
 
 
 def test_distributed_is_in_one_file():
-    for name, path in FILES.items():
-        if name != "dist":
-            assert "torch.distributed" not in path.read_text(), name
+    for name, path in MODULES.items():
+        assert name == "dist" or "torch.distributed" not in path.read_text(), name
+
+
+def test_imports_are_absolute():
+    for name, path in MODULES.items():
+        nodes = ast.walk(ast.parse(path.read_text()))
+        assert not any(getattr(node, "level", 0) for node in nodes), name
+
+
+def test_lines_have_at_most_100_characters():
+    files = [*MODULES.values(), *(ROOT / "book").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    long = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > 100
+    ]
+    assert not long, ", ".join(long)
+
+
+def test_functions_have_at_most_50_lines_and_modules_300():
+    long = []
+    for name, path in MODULES.items():
+        text = path.read_text()
+        long += [name] * (len(text.splitlines()) > 300)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                long += [f"{name}.{node.name}"] * (node.end_lineno - node.lineno >= 50)
+    assert not long, ", ".join(long)

@@ -1,10 +1,18 @@
-"""Figures show the numbers they are given; progress leaves one line per epoch where nobody watches."""
+"""Figures show the numbers they are given; progress leaves one line per epoch in a pipe."""
+
+import math
+
 import numpy as np
 
-from msr import plots
-from msr.progress import Progress
+from msr.report import galleries, plots
+from msr.report.verdict import Verdict
+from msr.train.progress import Progress
 
 rng = np.random.default_rng(0)
+
+
+def cell(value, std=0.1):
+    return {"value": value, "std": std, "n": 1 if std is None else 3, "values": []}
 
 
 def texts(fig):
@@ -12,44 +20,82 @@ def texts(fig):
 
 
 def test_heatmap_prints_values_and_spread():
-    table = {"content": {"a": {"value": 0.5, "std": 0.01, "n": 3}, "b": {"value": -0.2, "std": None, "n": 1}}, "h": {"a": {"value": 1.0, "std": None, "n": 1}}}
+    table = {
+        "content": {"a": cell(0.5, 0.01), "b": cell(-0.2, None)},
+        "h": {"a": cell(1.0, None)},
+    }
     assert texts(plots.heatmap(table, columns=["a", "b"])) == ["0.50\n±0.01", "−0.20", "1.00"]
 
 
 def test_several_heatmaps_leave_out_what_a_table_lacks():
-    cell = {"value": 0.5, "std": None, "n": 1}
-    fig = plots.heatmaps({"one": {"a": {"x": cell}, "b": {"x": cell}}, "two": {"a": {"x": cell}}}, ["a", "b"], ["x"])
-    assert [axis.get_title(loc="left") for axis in fig.axes] == ["one", "two"] and texts(fig) == ["0.50"] * 3
+    half = cell(0.5, None)
+    tables = {"one": {"a": {"x": half}, "b": {"x": half}}, "two": {"a": {"x": half}}}
+    fig = plots.heatmaps(tables, ["a", "b"], ["x"])
+    assert [axis.get_title(loc="left") for axis in fig.axes] == ["one", "two"]
+    assert texts(fig) == ["0.50"] * 3
 
 
 def test_dots_and_tradeoff_show_their_numbers():
-    def cell(v):
-        return {"value": v, "std": 0.1, "n": 3}
-    table = {"p": {"content": cell(0.9), "leak": cell(0.2), "seconds": cell(5)}, "q": {"content": cell(0.5), "leak": cell(0.4), "seconds": cell(9)}}
+    table = {
+        "p": {"content": cell(0.9), "leak": cell(0.2), "seconds": cell(5)},
+        "q": {"content": cell(0.5), "leak": cell(0.4), "seconds": cell(9)},
+    }
     axis = plots.dots({"study": table}, ["content", "leak"]).axes[0]
-    assert [list(container[0].get_xdata()) for container in axis.containers] == [[0.9, 0.5], [0.2, 0.4]]
+    shown = [list(container[0].get_xdata()) for container in axis.containers]
+    assert shown == [[0.9, 0.5], [0.2, 0.4]]
     assert [t.get_text() for t in axis.get_yticklabels()] == ["p", "q"]
     left, right = plots.tradeoff(table, "seconds", ["content", "leak"]).axes
-    assert [(c[0].get_xdata()[0], c[0].get_ydata()[0]) for c in right.containers] == [(5, 0.2), (9, 0.4)] and left.get_title(loc="left") == "content"
+    points = [(c[0].get_xdata()[0], c[0].get_ydata()[0]) for c in right.containers]
+    assert points == [(5, 0.2), (9, 0.4)] and left.get_title(loc="left") == "content"
+
+
+def test_differences_are_filled_where_the_interval_excludes_zero():
+    panel = {"a": Verdict(0.2, 0.1, 3), "b": Verdict(0.2, 0.3, 3), "c": Verdict(0.1, math.inf, 1)}
+    kinds = {"a": "content", "b": "spatial", "c": "content"}
+    fig = plots.differences({"one": panel, "two": panel}, kinds)
+    axis, points = fig.axes[0], [container[0] for container in fig.axes[0].containers]
+    assert [point.get_xdata()[0] for point in points] == [0.2, 0.2, 0.1]
+    fills = [point.get_markerfacecolor() for point in points]
+    assert fills == [plots.COLORS["content"], "white", "white"]
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["a", "b", "c"]
+    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["content", "spatial"]
+
+
+def test_spaces_without_a_colour_take_the_spare_ones_in_order():
+    among = ["content", "zoom", "rotation"]
+    assert plots.color("content", among) == plots.COLORS["content"]
+    assert [plots.color(name, among) for name in among[1:]] == list(plots.SPARE[:2])
+    assert plots.color("alone") == plots.SPARE[0]
 
 
 def test_planes_and_hue():
     points = rng.normal(size=(7, 2))
-    axis = plots.planes({"s": (points, plots.hue(np.arctan2(*points.T)))}).axes[0]
-    np.testing.assert_allclose(axis.collections[0].get_offsets(), points)
-    np.testing.assert_allclose(plots.hue(0.3), plots.hue(0.3 + 2 * np.pi))
+    fig = galleries.planes({"s": (points, galleries.hue(np.arctan2(*points.T)))})
+    np.testing.assert_allclose(fig.axes[0].collections[0].get_offsets(), points)
+    np.testing.assert_allclose(galleries.hue(0.3), galleries.hue(0.3 + 2 * np.pi))
 
 
-def test_neighbours_are_the_nearest_in_each_space():
-    images, x = rng.uniform(size=(6, 3, 4, 4)), np.arange(6.0)[:, None]
-    fig = plots.neighbours(images, {"content": x, "spatial": x[[0, 5, 1, 2, 3, 4]]}, queries=[0], k=2)
-    shown = [axis.images[0].get_array() for axis in fig.axes if axis.images]
-    for found, expected in zip(shown, [0, 1, 2, 0, 2, 3]):
+def test_neighbours_shows_the_rows_it_is_given():
+    """Two queries side by side, the empty panel between them hidden, the queries framed."""
+    images = rng.uniform(size=(6, 3, 4, 4))
+    nearest = {"content": np.array([[0, 1, 2], [3, 4, 5]]), "spatial": np.array([[0, 2, 3]] * 2)}
+    fig = galleries.neighbours(images, nearest)
+    shown = [axis.images[0].get_array() for axis in fig.axes if axis.get_visible()]
+    assert len(shown) == 12 and len(fig.axes) == 14
+    for found, expected in zip(shown, [0, 1, 2, 3, 4, 5, 0, 2, 3, 0, 2, 3]):
         np.testing.assert_allclose(found, images[expected].transpose(1, 2, 0), rtol=1e-6)
+    framed = [axis.spines["left"].get_visible() for axis in fig.axes if axis.get_visible()]
+    assert framed == [True, False, False] * 4
 
 
 def test_curves_take_mean_and_band_over_runs():
-    logs = [[{"epoch": e, "spread": s + e, "violation/content": 1.0, "lambda/content": 1.0} for e in range(6)] for s in (0, 2)]
+    logs = [
+        [
+            {"epoch": e, "spread": s + e, "violation/content": 1.0, "lambda/content": 1.0}
+            for e in range(6)
+        ]
+        for s in (0, 2)
+    ]
     fig = plots.curves(logs, ["content"])
     np.testing.assert_allclose(fig.axes[1].lines[0].get_ydata(), np.arange(6) + 1)
     band = fig.axes[1].collections[0].get_paths()[0].vertices[:, 1]
@@ -57,8 +103,14 @@ def test_curves_take_mean_and_band_over_runs():
 
 
 def test_views_are_labelled():
-    fig = plots.views(rng.uniform(size=(2, 3, 4, 4)), rng.uniform(size=(2, 2, 3, 4, 4)), ["query", "key 0"], ["draws t", "shares content"])
-    assert texts(fig) == ["image", "query", "key 0"] and fig.axes[2].get_title() == "shares content"
+    fig = galleries.views(
+        rng.uniform(size=(2, 3, 4, 4)),
+        rng.uniform(size=(2, 2, 3, 4, 4)),
+        ["query", "key 0"],
+        ["draws t", "shares content"],
+    )
+    assert texts(fig) == ["image", "query", "key 0"]
+    assert fig.axes[2].get_title() == "shares content"
 
 
 def test_a_line_per_epoch_in_a_pipe(capsys):
@@ -70,8 +122,16 @@ def test_a_line_per_epoch_in_a_pipe(capsys):
 
 def test_a_sheet_and_columns_of_images():
     image = np.zeros((4, 3, 8, 8))
-    fig = plots.sheet({"one": image[:2], "two": image})
+    fig = galleries.sheet({"one": image[:2], "two": image})
     assert sum(len(axis.images) for axis in fig.axes) == 6
-    fig = plots.columns_of({"query": image[:3], "answer": image[:3]}, {"answer": [True, False, True]})
-    frames = [axis.spines["left"].get_edgecolor() for axis in fig.axes if axis.spines["left"].get_visible()]
+    right = {"answer": [True, False, True]}
+    fig = galleries.columns_of({"query": image[:3], "answer": image[:3]}, right)
+    left = [axis.spines["left"] for axis in fig.axes]
+    frames = [spine.get_edgecolor() for spine in left if spine.get_visible()]
     assert len(frames) == 3 and frames[0] == frames[2] != frames[1]
+
+
+def test_bytes_are_shown_as_fractions():
+    image = np.array([0, 51, 255], dtype=np.uint8).reshape(3, 1, 1)
+    np.testing.assert_allclose(galleries.to_image(image), [[[0, 0.2, 1]]], rtol=1e-6)
+    np.testing.assert_allclose(galleries.to_image(image / 128), [[[0, 51 / 128, 1]]], rtol=1e-6)

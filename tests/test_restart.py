@@ -1,4 +1,5 @@
-"""The command line, killed: a run that SIGKILL ended at ten random moments ends bitwise as one that nobody disturbed."""
+"""The command line, killed: after ten SIGKILLs at random moments a run ends bitwise the same."""
+
 import contextlib
 import json
 import os
@@ -11,18 +12,37 @@ import time
 import pytest
 import torch
 
-from msr import checkpoint
+from msr.train import checkpoint
 
-PARAMS = dict(image_size=16, epochs=24, seeds=1, seed=5, vanilla=False, max_images=320, probe_images=50, batch_size=32, precision="float32", device="cpu", num_workers=0,
-              adaptive=True, save_every=3)
+PARAMS = dict(
+    image_size=16,
+    epochs=24,
+    seeds=1,
+    seed=5,
+    vanilla=False,
+    max_images=320,
+    probe_images=50,
+    batch_size=32,
+    precision="float32",
+    device="cpu",
+    num_workers=0,
+    adaptive=True,
+    save_every=3,
+)
 
 
 def start(folder):
-    return subprocess.Popen([sys.executable, "-m", "msr.train", str(folder / "run.json")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            env=os.environ | {"OMP_NUM_THREADS": "1", "IMAGENET_DIR": ""})
+    return subprocess.Popen(
+        [sys.executable, "-m", "msr.train", str(folder / "run.json")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "IMAGENET_DIR": ""},
+    )
 
 
 def folder_of(tmp_path, name):
+    """A folder with run.json, and the folder of the run that it describes."""
     folder = tmp_path / name
     folder.mkdir()
     (folder / "run.json").write_text(json.dumps(PARAMS | {"out_dir": str(folder)}))
@@ -31,7 +51,7 @@ def folder_of(tmp_path, name):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """(the last checkpoint, seconds to its first step, seconds of training) of a run that nobody disturbed."""
+    """A run that nobody disturbed: (its last checkpoint, seconds before training, and of it)."""
     folder, run = folder_of(tmp_path_factory.mktemp("run"), "whole")
     begun, process = time.monotonic(), start(folder)
     while not written(run) and process.poll() is None:
@@ -43,7 +63,7 @@ def undisturbed(tmp_path_factory):
 
 
 def same(a, b):
-    """Equal tensors, whatever they are nested in."""
+    """Whether two values are equal, with tensors nested in dicts and lists."""
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, (list, tuple)):
@@ -52,20 +72,21 @@ def same(a, b):
 
 
 def written(run):
-    """When the run's configuration was written last."""
+    """When config.json was last written, or None; each start writes it just before it trains."""
     with contextlib.suppress(FileNotFoundError):
         return (run / "config.json").stat().st_mtime_ns
 
 
 def test_ten_kills(undisturbed, tmp_path):
-    (whole, before_it, training), (folder, run) = undisturbed, folder_of(tmp_path, "killed")
+    (whole, preparing, training), (folder, run) = undisturbed, folder_of(tmp_path, "killed")
     chance, reached = random.Random(0), []
     for kill in range(10):
+        while_training = kill % 5 < 4  # the others come before it
         before, process = written(run), start(folder)
-        while kill % 5 < 4 and written(run) == before:        # each start writes its configuration, then trains
+        while while_training and written(run) == before:
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.1 * training if kill % 5 < 4 else 0.9 * before_it))
+        time.sleep(chance.uniform(0, 0.1 * training if while_training else 0.9 * preparing))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, f"kill {kill} came too late"
@@ -74,14 +95,14 @@ def test_ten_kills(undisturbed, tmp_path):
     out = process.communicate(timeout=120)[0]
     assert process.returncode == 0, out
     assert reached == sorted(reached) and 0 < reached[-1] < whole["step"], reached
-    assert f"going on from step {reached[-1]} of {whole['step']}" in out
+    assert f"resuming from step {reached[-1]} of {whole['step']}" in out
     state = checkpoint.latest(run)
     for part in ("model", "optimizer", "objective", "generator", "step"):
         assert same(state[part], whole[part]), part
     assert len(checkpoint.checkpoints(run)) == 2
 
 
-def test_sigterm_ends_cleanly_and_goes_on(undisturbed, tmp_path):
+def test_sigterm_ends_cleanly_and_the_run_resumes(undisturbed, tmp_path):
     (whole, *_), (folder, run) = undisturbed, folder_of(tmp_path, "stopped")
     process = start(folder)
     while not checkpoint.checkpoints(run):
@@ -89,15 +110,23 @@ def test_sigterm_ends_cleanly_and_goes_on(undisturbed, tmp_path):
     process.send_signal(signal.SIGTERM)
     out = process.communicate(timeout=60)[0]
     step = checkpoint.latest(run)["step"]
-    assert process.returncode == 143 and f"stopped after step {step} of {whole['step']}" in out and "Traceback" not in out
+    assert process.returncode == 143 and "Traceback" not in out
+    assert f"stopped after step {step} of {whole['step']}" in out
     process = start(folder)
     out = process.communicate(timeout=120)[0]
     assert process.returncode == 0 and same(checkpoint.latest(run)["model"], whole["model"])
 
 
-def test_a_wrong_file_is_one_line(tmp_path):
-    for text, says in (('{"epoch": 3}', "unknown parameter 'epoch' (did you mean 'epochs'?)"), ("{", "cannot be read as JSON")):
-        (tmp_path / "run.json").write_text(text)
-        process = start(tmp_path)
-        out = process.communicate(timeout=60)[0]
-        assert process.returncode == 2 and out.startswith("msr: ValueError: ") and says in out and len(out.splitlines()) == 1
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ('{"epoch": 3}', "unknown parameter 'epoch' (did you mean 'epochs'?)"),
+        ("{", "cannot be read as JSON"),
+    ],
+)
+def test_a_wrong_file_is_one_line(tmp_path, text, says):
+    (tmp_path / "run.json").write_text(text)
+    process = start(tmp_path)
+    out = process.communicate(timeout=60)[0]
+    assert process.returncode == 2 and len(out.splitlines()) == 1
+    assert out.startswith("msr: ValueError: ") and says in out

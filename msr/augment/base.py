@@ -1,20 +1,30 @@
-"""What every transform is: a draw of parameters and a deterministic, batched application."""
+"""What every transform is: a draw of parameters, an application, and what it declares."""
+
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 
 Params = dict[str, torch.Tensor]
 
 
-def uniform(generator, n, low, high) -> torch.Tensor:
-    """n draws from U(low, high), float32 [n], on the generator's device."""
-    return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
-
-
 class Transform:
-    """One augmentation. `name` is unique in a pipeline; `p` is the chance that an image is changed at all."""
+    """One augmentation, cut in two: `sample` draws its parameters, `apply` uses them.
 
-    name = "transform"
+    A subclass sets `name`, writes `draw` and `change`, and declares what others need to know of it:
+    the groups it belongs to, what a style probe can predict of its draw (`targets`, `visible`,
+    `in_probe`), and which factors of an image it changes and hides. Nothing else in the library
+    lists transforms by name.
+
+    p: the probability that an image is changed at all. Raises ValueError outside [0, 1].
+    """
+
+    name: str = "transform"  # unique in a pipeline
+    groups: tuple[str, ...] = ()  # augmentation groups that it belongs to
+    in_probe: Literal["always", "never", "drawn"] = "never"  # how style probes apply it
+    visible: tuple[str, ...] = ()  # targets that a view shows in part without the plain image
+    random: bool = True  # false: nothing is drawn, so nothing can be shared
 
     def __init__(self, p: float = 1.0):
         if not 0 <= p <= 1:
@@ -22,24 +32,49 @@ class Transform:
         self.p = p
 
     def sample(self, generator: torch.Generator, n: int, size: int) -> Params:
-        """Draws for n images of size × size pixels. Every transform has the key `on`, bool [n]."""
+        """Draw parameters for n images of size × size pixels, each [n, …].
+
+        They lie on the generator's device. Every random transform has the key `on`, bool [n]:
+        whether the image is changed.
+        """
         on = uniform(generator, n, 0, 1) < self.p
         return {"on": on} | self.draw(generator, n, size)
 
     def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        """x [B, C, H, W] -> [B, C, H', W']; images with `on` false pass unchanged, to the bit."""
+        """Return x [B, C, H, W] changed as `params` say; where `on` is false, it is unchanged."""
         return torch.where(column(params["on"]), self.change(x, params), x)
 
-    def draw(self, generator, n, size) -> Params:
+    def draw(self, generator: torch.Generator, n: int, size: int) -> Params:
+        """Draw the parameters beside `on`, each [n, …]. None by default."""
         return {}
 
-    def change(self, x, params) -> torch.Tensor:
+    def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
+        """Return x [B, C, H, W] with every image changed, whatever `on` says."""
         raise NotImplementedError
 
-    def __repr__(self):
+    def targets(self, params: Params) -> Params:
+        """Return what a style probe can predict of the draw: {name: [n] or [n, k]}."""
+        return {}
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The factors of an image (color, x, orientation, …) that it changes."""
+        return ()
+
+    @property
+    def hides(self) -> tuple[str, ...]:
+        """Of `changes`, the factors that a view no longer shows at this strength."""
+        return ()
+
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in vars(self).items())})"
 
 
+def uniform(generator: torch.Generator, n: int, low: float, high: float) -> torch.Tensor:
+    """Draw n numbers from U(low, high), float32 [n], on the generator's device."""
+    return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
+
+
 def column(v: torch.Tensor) -> torch.Tensor:
-    """[B] -> [B, 1, 1, 1], to meet images."""
+    """Reshape [B] to [B, 1, 1, 1], to meet images."""
     return v[:, None, None, None]

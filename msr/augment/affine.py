@@ -1,0 +1,211 @@
+"""Affine maps: rotation, translation, zoom and shear, composed and resampled once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+from msr.augment.base import Params, Transform, column, uniform
+
+Padding = Literal["zeros", "border", "reflection"]
+Centre = Literal["image", "mass"]
+
+
+class Affine(Transform):
+    """Rotate (degrees, clockwise), translate (shares of the side), zoom and shear about a centre.
+
+    Bilinear, with the conventions of torchvision's `affine`. degrees, translate, shear: the largest
+    magnitude drawn; zoom: (low, high), drawn log-uniformly. padding: zeros, border or reflection.
+    centre: "image", or "mass", the centre of brightness of each image, so that an object on black
+    ground turns and grows where it stands. `Rotation`, `Translate` and `Zoom` are this with one
+    freedom each; neighbours in a pipeline are composed and resample the image once (`warp`).
+    Parameters: angle, shear, zoom [n], shift [n, 2] (x, y). Raises ValueError for an unknown
+    padding or centre.
+    """
+
+    name = "affine"
+    groups = ("spatial", "affine")
+    in_probe = "always"
+
+    def __init__(
+        self,
+        degrees: float = 0.0,
+        translate: float = 0.0,
+        zoom: tuple[float, float] = (1.0, 1.0),
+        shear: float = 0.0,
+        p: float = 1.0,
+        padding: Padding = "zeros",
+        centre: Centre = "image",
+    ):
+        super().__init__(p)
+        if padding not in ("zeros", "border", "reflection"):
+            raise ValueError(
+                f"{self.name}: unknown padding '{padding}'; choose zeros, border or reflection"
+            )
+        if centre not in ("image", "mass"):
+            raise ValueError(f"{self.name}: unknown centre '{centre}'; choose image or mass")
+        self.degrees, self.translate, self.zoom, self.shear = degrees, translate, tuple(zoom), shear
+        self.padding, self.centre = padding, centre
+
+    def draw(self, generator: torch.Generator, n: int, size: int) -> Params:
+        def freedom(limit: float) -> torch.Tensor:
+            return uniform(generator, n, -limit, limit)
+
+        low, high = (math.log(z) for z in self.zoom)
+        return {
+            "angle": freedom(self.degrees),
+            "shear": freedom(self.shear),
+            "shift": torch.stack([freedom(self.translate), freedom(self.translate)], dim=1),
+            "zoom": torch.exp(uniform(generator, n, low, high)),
+        }
+
+    def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
+        return warp(x, [self], [params])
+
+    def matrix(self, params: Params) -> torch.Tensor:
+        """Return A [B, 2, 2] of x_out = place + A (x_in − centre).
+
+        The identity where `on` is false.
+        """
+        angle, shear = torch.deg2rad(params["angle"]), torch.deg2rad(params["shear"])
+        cos, sin = angle.cos(), angle.sin()
+        one, zero = torch.ones_like(angle), torch.zeros_like(angle)
+        rotate = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
+        slant = torch.stack([one, -shear.tan(), zero, one], 1).view(-1, 2, 2)
+        on = params["on"][:, None, None]
+        A = params["zoom"][:, None, None] * rotate @ slant
+        return torch.where(on, A, torch.eye(2, device=on.device))
+
+    def move(self, at: torch.Tensor, params: Params) -> torch.Tensor:
+        """Return where a centre at `at` [B, 2] is moved to.
+
+        Both are measured from the image's middle, in shares of the side.
+        """
+        return at + torch.where(params["on"][:, None], params["shift"], 0.0)
+
+    def targets(self, params: Params) -> Params:
+        """Return the draws of the freedoms that this transform has."""
+        found = {"rotation": params["angle"]} if self.degrees else {}
+        if self.translate:
+            found |= {"shift_x": params["shift"][:, 0], "shift_y": params["shift"][:, 1]}
+        if self.zoom[0] != self.zoom[1]:
+            found["zoom"] = params["zoom"].log()
+        return found | ({"shear": params["shear"]} if self.shear else {})
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        turns, zooms = self.degrees > 0, self.zoom[0] != self.zoom[1]
+        moves = self.translate > 0 or (self.centre == "image" and (turns or zooms))
+        return ("orientation",) * turns + ("scale", "size") * zooms + ("x", "y", "position") * moves
+
+    @property
+    def hides(self) -> tuple[str, ...]:
+        """The orientation by the full circle, the size by a zoom of more than twofold."""
+        circle = ("orientation",) * (self.degrees >= 180)
+        return circle + ("scale", "size") * (self.zoom[1] > 2 * self.zoom[0])
+
+
+def warp(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params]) -> torch.Tensor:
+    """Apply affine transforms in turn as one resampling, x [B, C, H, W].
+
+    All have the first one's padding and centre.
+    """
+    padding, own = transforms[0].padding, transforms[0].centre == "mass"
+    centre = mass_centre(x) if own else x.new_zeros(len(x), 2)
+    A, at = torch.eye(2, device=x.device), centre
+    for transform, p in zip(transforms, params, strict=True):
+        B = transform.matrix(p)
+        # a turn about the image's middle carries along what was shifted before;
+        # one about the object's centre does not
+        at = transform.move(at if own else (B @ at[:, :, None])[:, :, 0], p)
+        A = B @ A
+    side = torch.tensor([x.shape[3], x.shape[2]], device=x.device, dtype=torch.float32)  # W, H
+    back = torch.linalg.inv_ex(A).inverse * (side[None, None, :] / side[None, :, None])
+    offset = 2 * (centre[:, :, None] - back @ at[:, :, None])  # shares of the side -> [-1, 1]
+    theta = torch.cat([back, offset], dim=2)  # output -> input
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    out = F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    changed = torch.stack([p["on"] for p in params]).any(dim=0)
+    return torch.where(column(changed), out, x)
+
+
+def mass_centre(x: torch.Tensor) -> torch.Tensor:
+    """Return the centre of brightness [B, 2] of images [B, C, H, W]: x, y from the middle.
+
+    In shares of the side; the middle where all is black.
+    """
+    light = x.sum(dim=1)  # [B, H, W]
+    total = light.sum(dim=(1, 2)).clamp(min=1e-6)
+    sides = (x.shape[3], x.shape[2])
+    x_axis, y_axis = ((torch.arange(n, device=x.device) + 0.5) / n - 0.5 for n in sides)
+    across, down = (light.sum(dim=1) * x_axis).sum(dim=1), (light.sum(dim=2) * y_axis).sum(dim=1)
+    return torch.stack([across / total, down / total], dim=1)
+
+
+class Rotation(Affine):
+    """Rotate by up to `degrees` either way."""
+
+    name = "rotation"
+
+    def __init__(
+        self,
+        degrees: float = 30.0,
+        p: float = 1.0,
+        padding: Padding = "zeros",
+        centre: Centre = "image",
+    ):
+        super().__init__(degrees=degrees, p=p, padding=padding, centre=centre)
+
+
+class Translate(Affine):
+    """Shift by up to `translate` of the side, either way on each axis."""
+
+    name = "translation"
+
+    def __init__(
+        self,
+        translate: float = 0.2,
+        p: float = 1.0,
+        padding: Padding = "zeros",
+        centre: Centre = "image",
+    ):
+        super().__init__(translate=translate, p=p, padding=padding, centre=centre)
+
+
+class Place(Affine):
+    """Put each image's centre of brightness at a drawn place, at most `distance` from the middle.
+
+    A view then does not reveal where the object was. No shift that keeps an object in view can
+    promise that: an object on the left is still more often on the left.
+    """
+
+    name = "translation"
+
+    def __init__(self, distance: float = 0.25, p: float = 1.0, padding: Padding = "zeros"):
+        super().__init__(translate=distance, p=p, padding=padding, centre="mass")
+
+    def move(self, at: torch.Tensor, params: Params) -> torch.Tensor:
+        return torch.where(params["on"][:, None], params["shift"], at)
+
+    @property
+    def hides(self) -> tuple[str, ...]:
+        return ("x", "y", "position")
+
+
+class Zoom(Affine):
+    """Enlarge by a factor drawn log-uniformly from (low, high)."""
+
+    name = "zoom"
+
+    def __init__(
+        self,
+        zoom: tuple[float, float] = (0.8, 1.25),
+        p: float = 1.0,
+        padding: Padding = "zeros",
+        centre: Centre = "image",
+    ):
+        super().__init__(zoom=zoom, p=p, padding=padding, centre=centre)

@@ -1,0 +1,172 @@
+"""Augmentation strengths by name: each a list of transforms in order.
+
+A preset is a function of the view's side that returns its transforms. Where query and key differ
+(the paper's blur and solarise are asymmetric), a pair (query's, key's) stands in the list. A new
+transform is used by writing it into a preset; its own class says to which groups it belongs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msr.augment.affine import Place, Rotation, Translate, Zoom
+from msr.augment.appearance import (
+    ColorJitter,
+    GaussianBlur,
+    Greyscale,
+    Normalise,
+    Solarise,
+)
+from msr.augment.base import Transform
+from msr.augment.pipeline import Pipeline
+from msr.augment.spatial import HorizontalFlip, ResizedCrop
+from msr.config import choose
+
+Step = Transform | tuple[Transform, Transform]  # of both sides, or (query's, key's)
+Preset = Callable[[int], Sequence[Step]]  # the view's side in pixels -> steps
+
+
+# --------------------------------------------------------------------------------- photographs
+
+
+def asymmetric() -> list[Step]:
+    """Blur and solarise as the paper has them: probabilities differ between query and key."""
+    return [
+        (GaussianBlur(p=1.0), GaussianBlur(p=0.1)),
+        (Solarise(p=0.0), Solarise(p=0.2)),
+    ]
+
+
+def medium(size: int) -> list[Step]:
+    """The paper's augmentations for ImageNet."""
+    return [
+        ResizedCrop(size, scale=(0.08, 1.0)),
+        HorizontalFlip(),
+        ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
+        Greyscale(0.2),
+        *asymmetric(),
+        Normalise(),
+    ]
+
+
+def weak(size: int) -> list[Step]:
+    """Half as strong as `medium`, with larger crops."""
+    return [
+        ResizedCrop(size, scale=(0.5, 1.0)),
+        HorizontalFlip(),
+        ColorJitter(brightness=0.2, contrast=0.2, saturation=0.1, hue=0.05, p=0.8),
+        Greyscale(0.1),
+        *asymmetric(),
+        Normalise(),
+    ]
+
+
+def strong(size: int) -> list[Step]:
+    """Twice the colour changes of `medium`, and rotation by up to 30 degrees."""
+    return [
+        ResizedCrop(size, scale=(0.08, 1.0)),
+        HorizontalFlip(),
+        Rotation(30.0, padding="border"),
+        ColorJitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, p=0.8),
+        Greyscale(0.2),
+        *asymmetric(),
+        Normalise(),
+    ]
+
+
+def small(size: int) -> list[Step]:
+    """For small photographs: more colour, which is what there is to keep; no blur, no solarise."""
+    return [
+        ResizedCrop(size, scale=(0.2, 1.0)),
+        HorizontalFlip(),
+        ColorJitter(brightness=0.4, contrast=0.4, saturation=0.8, hue=0.2, p=0.8),
+        Greyscale(0.2),
+        Normalise(),
+    ]
+
+
+def shapes(size: int) -> list[Step]:
+    """For the rendered shapes: every hue, and places all over the view.
+
+    No greyscale, which would leave no colour to keep, and no flip, which would hide on which side
+    the crop lay.
+    """
+    return [
+        ResizedCrop(size, scale=(0.5, 1.0), ratio=(1.0, 1.0), overhang=0.2),
+        ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.5, p=1.0),
+        Normalise(),
+    ]
+
+
+# ------------------------------------------------------------------------------------- sprites
+# A sprite turns and grows about its own centre, so that no rotation moves it.
+
+
+def sprite(zoom: tuple[float, float], degrees: float, move: Transform, *colour: Step) -> list[Step]:
+    """Zoom, rotation by up to `degrees`, a move, then colour changes."""
+    own = [Zoom(zoom, centre="mass"), Rotation(degrees, centre="mass")]
+    return [*own, move, *colour, Normalise()]
+
+
+def sprites_weak(size: int) -> list[Step]:
+    """Little of everything."""
+    move, jitter = Translate(0.05, centre="mass"), ColorJitter(0.2, 0.0, 0.2, 0.1, p=1.0)
+    return sprite((0.8, 1.25), 5, move, jitter, Greyscale(0.0))
+
+
+def sprites_medium(size: int) -> list[Step]:
+    """Half of the hues, shifts by a tenth of the side."""
+    move, jitter = Translate(0.1, centre="mass"), ColorJitter(0.5, 0.0, 0.5, 0.25, p=1.0)
+    return sprite((0.6, 1.6), 10, move, jitter, Greyscale(0.1))
+
+
+def all_hues() -> list[Step]:
+    """Every hue, strong brightness and saturation, some greyscale."""
+    return [ColorJitter(0.6, 0.0, 1.0, 0.5, p=1.0), Greyscale(0.2)]
+
+
+def sprites_strong(size: int) -> list[Step]:
+    """Every place, every hue, zoom by more than sprites differ in size."""
+    return sprite((0.5, 1.8), 15, Place(0.25), *all_hues())
+
+
+def sprites_shifted(size: int) -> list[Step]:
+    """As strong, but with a shift as far as keeps sprites in view.
+
+    A sprite on the left is then still more often on the left.
+    """
+    return sprite((0.5, 1.8), 15, Translate(0.25, centre="mass"), *all_hues())
+
+
+def sprites_full_circle(size: int) -> list[Step]:
+    """As strong, and every angle."""
+    return sprite((0.5, 1.8), 180, Place(0.25), *all_hues())
+
+
+PRESETS: dict[str, Preset] = {
+    "medium": medium,
+    "weak": weak,
+    "strong": strong,
+    "small": small,
+    "shapes": shapes,
+}
+SPRITE_PRESETS: dict[str, Preset] = {
+    "weak": sprites_weak,
+    "medium": sprites_medium,
+    "strong": sprites_strong,
+    "shifted": sprites_shifted,
+    "full_circle": sprites_full_circle,
+}
+
+
+def pipelines(preset: str | Preset, size: int) -> tuple[Pipeline, Pipeline]:
+    """Return (query, key) for views of size × size pixels: of a preset by name, or of one's own.
+
+    Raises ValueError, with the nearest right one, for an unknown name.
+    """
+    if isinstance(preset, str):
+        choose("augmentation", preset, PRESETS)
+        preset = PRESETS[preset]
+    steps = [step if isinstance(step, tuple) else (step, step) for step in preset(size)]
+    query, key = (Pipeline([step[side] for step in steps]) for side in (0, 1))
+    return query, key

@@ -1,0 +1,97 @@
+"""CIFAR-10, CIFAR-100 and STL-10 by name, in torchvision's form; downloaded where absent."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision import datasets
+from torchvision.transforms.functional import resize
+
+from msr.data import cache
+from msr.data.images import Images
+
+
+@dataclass(frozen=True)
+class TorchvisionSet:
+    """One of torchvision's sets: where its files lie, and how torchvision reads them."""
+
+    folder: str  # that holds the files
+    side: int  # of the images, in pixels
+    reader: Any  # torchvision's class
+    splits: tuple[dict[str, Any], dict[str, Any]]  # arguments that choose train and val
+    labels: str = "targets"  # attribute with the labels
+
+
+CIFAR_SPLITS = {"train": True}, {"train": False}
+STL10_SPLITS = {"split": "train"}, {"split": "test"}
+TORCHVISION = {
+    "cifar10": TorchvisionSet("cifar-10-batches-py", 32, datasets.CIFAR10, CIFAR_SPLITS),
+    "cifar100": TorchvisionSet("cifar-100-python", 32, datasets.CIFAR100, CIFAR_SPLITS),
+    "stl10": TorchvisionSet("stl10_binary", 96, datasets.STL10, STL10_SPLITS, "labels"),
+}
+
+
+def cache_home() -> Path:
+    """Return where torchvision's sets lie when they are named: $MSR_DATA, else ~/.cache/msr."""
+    return Path(os.environ.get("MSR_DATA") or cache.home()).expanduser()
+
+
+def held() -> dict[str, str]:
+    """Return {name: what `msr.data.load` takes} of the sets that need no download.
+
+    They lie in `cache_home()` in torchvision's form, or as <name>/train/<class>/….
+    """
+    home, found = cache_home(), {}
+    for name, known in TORCHVISION.items():
+        if (home / name / "train").is_dir():
+            found[name] = str(home / name)
+        elif (home / known.folder).is_dir() and torchvision_name(home) == name:
+            found[name] = str(home)
+    return found
+
+
+def torchvision_name(data_dir: str | Path) -> str | None:
+    """Return the set that `data_dir` names, or that the folder holds in torchvision's form.
+
+    An ordinary folder of that name takes precedence: then it is None.
+    """
+    root, name = Path(data_dir).expanduser(), str(data_dir).lower()
+    for other, known in TORCHVISION.items():
+        if (root / known.folder).is_dir():
+            return other
+    return name if name in TORCHVISION and not root.is_dir() else None
+
+
+def load(name: str, root: Path, size: int) -> tuple[Images, Images]:
+    """Return (train, val) of the named set under root, downloaded where absent.
+
+    Images with a side above `size` are resized to it. Of STL-10 the 5,000 labelled training images
+    are used. Raises ValueError, one line, where the set is neither there nor can be downloaded.
+    """
+    known = TORCHVISION[name]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        train, val = (known.reader(root, **split, download=True) for split in known.splits)
+    except Exception as error:
+        raise ValueError(
+            f"{name} is not in '{root}' and could not be downloaded ({error}); "
+            "put torchvision's files there"
+        ) from None
+    return _images(known, train, size), _images(known, val, size)
+
+
+def _images(known: TorchvisionSet, split: Any, size: int) -> Images:
+    """Return torchvision's split as ours, with its pixels in memory."""
+    pixels = torch.from_numpy(split.data)
+    if pixels.shape[-1] == 3:  # CIFAR has its channels last
+        pixels = pixels.permute(0, 3, 1, 2)
+    if pixels.shape[-1] > size:  # smaller ones stay as they are, since the crop resamples
+        parts = [resize(part, [size, size], antialias=True) for part in pixels.split(1024)]
+        pixels = torch.cat(parts)
+    label = torch.as_tensor(getattr(split, known.labels)).long()
+    classes = {"class": list(split.classes)}
+    return Images(size, pixels.contiguous(), labels={"class": label}, classes=classes)

@@ -1,0 +1,28 @@
+"""Measures of what each space holds, of a frozen model or of plain arrays.
+
+Label probes, style probes and sensitivity take a model; the scores of `dci`, the classifier of
+transfer learning and retrieval take the features that `embed` returns.
+"""
+
+from msr.evaluate import classifier, dci, probes, retrieval
+from msr.evaluate.features import STREAM, Features, Normalisation, embed, plain
+from msr.evaluate.probes import label_probes
+from msr.evaluate.sensitivity import sensitivity
+from msr.evaluate.style import style_draw, style_probes, style_targets
+
+__all__ = [
+    "STREAM",
+    "Features",
+    "Normalisation",
+    "classifier",
+    "dci",
+    "embed",
+    "label_probes",
+    "plain",
+    "probes",
+    "retrieval",
+    "sensitivity",
+    "style_draw",
+    "style_probes",
+    "style_targets",
+]

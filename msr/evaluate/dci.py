@@ -1,0 +1,165 @@
+"""Disentanglement scores of a code against known factors.
+
+DCI (Eastwood & Williams 2018) and its extension ES (Eastwood et al. 2023). The importance matrix
+R [L, K] says how much dimension i of the code matters for factor j; everything else is a function
+of it, or of the curve of a probe's loss against its capacity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+# ------------------------------------------------------------------------ of the importance matrix
+
+
+def entropy(p: np.ndarray, axis: int) -> np.ndarray:
+    """Return the Shannon entropy of the distributions along `axis`, in units of log(their length).
+
+    0 for one-hot, 1 for uniform.
+    """
+    n = p.shape[axis]
+    if n == 1:
+        return np.zeros(p.sum(axis=axis).shape)
+    return -np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0).sum(axis=axis) / np.log(n)
+
+
+def shares(importance: np.ndarray, axis: int) -> np.ndarray:
+    """Return each row or column scaled to sum to 1.
+
+    One of zeros becomes uniform, so that it scores 0.
+    """
+    total = importance.sum(axis=axis, keepdims=True)
+    return np.where(
+        total > 0, importance / np.where(total > 0, total, 1.0), 1 / importance.shape[axis]
+    )
+
+
+def disentanglement(importance: np.ndarray) -> float:
+    """Return D = Σ_i ρ_i (1 − H_K(P_i)) of an importance matrix [L, K], non-negative.
+
+    P_i are the shares of dimension i among the factors, ρ_i its share of all importance. 1: every
+    dimension serves one factor; 0: each serves all alike. (2018, section 2)
+    """
+    weight = importance.sum(axis=1)
+    if weight.sum() == 0:
+        return 0.0
+    return float((weight / weight.sum() * (1 - entropy(shares(importance, 1), 1))).sum())
+
+
+def completeness(importance: np.ndarray) -> float:
+    """Return C = mean_j (1 − H_L(P_j)) of an importance matrix [L, K], non-negative.
+
+    P_j are the shares of factor j among the dimensions. 1: each factor sits in one dimension.
+    """
+    return float((1 - entropy(shares(importance, 0), 0)).mean())
+
+
+def importances(code: np.ndarray, factors: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return the importance matrix R [L, K] of a code [N, L] for factors [N, K].
+
+    Impurity importances of a random forest per factor, each scaled by the forest's out-of-bag R²
+    (at least 0), so that what predicts nothing weighs nothing. Settings: 50 trees of depth 12 at
+    most, each fitted on a bootstrap sample of at most 2000 rows.
+    """
+    columns = []
+    for y in factors.T:
+        forest = RandomForestRegressor(
+            50, max_depth=12, max_samples=min(1.0, 2000 / len(y)), oob_score=True, random_state=seed
+        ).fit(code, y)
+        columns.append(forest.feature_importances_ * max(0.0, forest.oob_score_))
+    return np.stack(columns, axis=1)
+
+
+# ------------------------------------------------------------------- of the curve of loss, and size
+
+CAPACITIES = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # radial functions of the explicitness probe
+
+
+def explicitness(
+    capacity: Sequence[float] | np.ndarray, loss: Sequence[float] | np.ndarray, baseline: float
+) -> float:
+    """Return E = 1 − AULCC / Z of a loss-capacity curve, with Z = ½ (κ* − κ_b)(ℓ_b − ℓ*).
+
+    AULCC is the area between the curve and its lowest loss ℓ* = min(loss). capacity: ascending;
+    κ_b = capacity[0] is the weakest probe, κ* the first capacity to reach ℓ*. baseline: ℓ_b, the
+    loss of a constant prediction. 1: the weakest probe does as well as any; 0: the loss falls in a
+    straight line; −1: only the strongest probe helps. (2023, section 4.) Returns 0 where no probe
+    beats the constant. Raises ValueError for unequal lengths or capacities that do not ascend.
+    """
+    capacity, loss = np.asarray(capacity, float), np.asarray(loss, float)
+    if len(capacity) != len(loss) or len(loss) == 0 or (np.diff(capacity) <= 0).any():
+        raise ValueError(
+            f"{len(capacity)} capacities and {len(loss)} losses: "
+            "give one loss per capacity, capacities ascending"
+        )
+    best = int(loss.argmin())
+    if loss[best] >= baseline:
+        return 0.0
+    if best == 0:
+        return 1.0
+    k, gap = capacity[: best + 1], loss[: best + 1] - loss[best]
+    area = float(((gap[1:] + gap[:-1]) / 2 * np.diff(k)).sum())
+    return 1 - area / (0.5 * (k[-1] - k[0]) * (baseline - loss[best]))
+
+
+def size(code: int, factors: int) -> float:
+    """Return S = K / L, the number of factors over that of code dimensions.
+
+    1 for a code as small as the factors allow.
+    """
+    return factors / code
+
+
+def loss_capacity(
+    train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.ndarray
+) -> np.ndarray:
+    """Return the held-out loss 1 − R², clipped to [0, 1], per capacity and factor, [capacities, K].
+
+    Settings: ridge regression on Nyström radial functions of the standardised code, no linear
+    term; their number is the capacity, each of CAPACITIES in turn. Gaussian kernel of width √(L/2)
+    with centres drawn by seed 0; the penalty of each factor, one of ten from 1e-6 to 1e3 on a
+    logarithmic scale, is chosen by leave-one-out.
+    """
+    rows = []
+    for n in CAPACITIES:
+        model = make_pipeline(
+            StandardScaler(),
+            Nystroem(gamma=1 / train.shape[1], n_components=min(n, len(train)), random_state=0),
+            RidgeCV(np.logspace(-6, 3, 10), alpha_per_target=True),
+        )
+        predicted = model.fit(train, train_y).predict(test)
+        rows.append(1 - r2_score(test_y, predicted, multioutput="raw_values"))
+    return np.clip(rows, 0, 1)
+
+
+# -------------------------------------------------------------------------------------- all at once
+
+
+def scores(
+    train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.ndarray, seed: int = 0
+) -> dict[str, float]:
+    """Return all five scores of a code [N, L] against factors [N, K], by name.
+
+    These are disentanglement, completeness, informativeness, explicitness and size.
+    Informativeness is the mean best R² along the loss-capacity curve; capacity is counted in
+    doublings of the number of radial functions. Held-out throughout: out of bag for the
+    importances, on the test part for the curve. Settings as in `importances` and `loss_capacity`.
+    """
+    importance = importances(train, train_y, seed)
+    loss = loss_capacity(train, train_y, test, test_y)  # [capacities, K]
+    capacity = np.log2(CAPACITIES)
+    return {
+        "disentanglement": disentanglement(importance),
+        "completeness": completeness(importance),
+        "informativeness": float((1 - loss.min(axis=0)).mean()),
+        "explicitness": float(np.mean([explicitness(capacity, column, 1.0) for column in loss.T])),
+        "size": size(train.shape[1], train_y.shape[1]),
+    }

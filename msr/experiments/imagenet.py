@@ -1,0 +1,207 @@
+"""The experiment on any images: photographs in a folder, a named set, or rendered shapes.
+
+Named after its notebook, `book/imagenet.ipynb`. Parameters that are left empty follow the images.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from msr.augment import pipelines
+from msr.config import Number, Whole
+from msr.data import RENDERED, Batches, Images, load
+from msr.data.images import at_most
+from msr.data.torchvision_sets import TORCHVISION, torchvision_name
+from msr.experiments.parameters import ImageParameters, parameter
+from msr.experiments.setup import Plan, Setup
+from msr.spaces import Spaces
+from msr.train import pick_device
+from msr.views import Views
+
+# What a parameter left empty becomes, by the images. `dim`: the joint embedding's width, half of
+# it content.
+SHAPES: dict[str, Any] = {
+    "family": "entropy",
+    "sizes": (8, 4, 4),
+    "dim": 16,
+    "backbone": "cnn",
+    "width": 32,
+    "hidden": (512,),
+    "batch_size": 128,
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "warmup_epochs": 2.0,
+    "augmentation": "shapes",
+}
+PHOTOGRAPHS = SHAPES | {
+    "family": "simclr",
+    "sizes": (64, 32, 32),
+    "dim": 128,
+    "width": 64,
+    "warmup_epochs": 1.0,
+    "augmentation": "small",
+}
+PAPER = PHOTOGRAPHS | {
+    "sizes": (1024, 512, 512),
+    "dim": 2048,
+    "backbone": "resnet50",
+    "hidden": (8192, 8192),
+    "batch_size": 512,
+    "optimizer": "lars",
+    "lr": 0.5,
+    "warmup_epochs": 10.0,
+    "augmentation": "medium",
+}
+LARGE = 224  # pixels a side from which the paper's setting is the default
+LR = {"adamw": 1e-3, "lars": 0.3, "sgd": 0.3}  # of other families and optimizers than the preset's
+N_SHAPES, N_VAL, MIN_VAL = 2000, 1000, 20  # rendered images; the fewest to probe with
+
+
+class FolderParameters(ImageParameters):
+    """What experiments on a user's images share: where these are and how they are read."""
+
+    data_dir: str = parameter("", "folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes")
+    val_dir: str = parameter("", "held-out images; empty: val/ in data_dir, else a tenth of it")
+    max_bad: Number = parameter(
+        0.1, "share of files that may be unreadable; these are skipped", decides=False, ge=0, le=1
+    )
+    augmentation: str = parameter("", "weak, medium, strong, small, shapes; empty: preset")
+    num_workers: Whole = parameter(
+        2, "processes that decode files, on each device", decides=False, ge=0
+    )
+
+
+class Parameters(FolderParameters):
+    """The parameters of book/imagenet.ipynb."""
+
+    NAME: ClassVar[str] = "imagenet"
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "data_dir",
+        "image_size",
+        "epochs",
+        "seeds",
+        "groups",
+        "family",
+        "sizes",
+        "out_dir",
+    )
+
+    out_dir: str = parameter(
+        "runs/imagenet", "weights, logs and metrics.json go here", decides=False
+    )
+    vanilla: bool = parameter(True, "train plain self-supervision beside it", decides=False)
+    probe_images: Whole = parameter(
+        4000, "training images that the probes are fitted on", decides=False, ge=50
+    )
+
+
+def prepare(config: Parameters) -> Setup:
+    """Fill in what was left empty, check that all fits together, load the data.
+
+    Raises ValueError, one line, before any work.
+    """
+    return load_data(plan(config), config, config.probe_images)
+
+
+def plan(asked: FolderParameters) -> Plan:
+    """Return what the parameters decide before any image is read. Raises ValueError."""
+    device = pick_device(asked.device)
+    config = filled(asked, device)
+    groups, size = config.groups, config.image_size
+    spaces = Spaces.of(groups, config.sizes)
+    views = Views(*pipelines(config.augmentation, size), groups, config.paired)
+    found = Plan(config, views, spaces, config.training(), device)
+    found.check()
+    return found
+
+
+def filled(asked: FolderParameters, device: torch.device) -> Any:
+    """Return the parameters with everything that was left empty filled in."""
+    data_dir = asked.data_dir or os.environ.get("IMAGENET_DIR", "")
+    size = asked.image_size or native_size(data_dir, device)
+    if size < 16:
+        raise ValueError(f"image_size = {size}; give 16 or more, or 0 for the images' own")
+    rendered = not data_dir or data_dir in RENDERED
+    preset = PAPER if size >= LARGE else SHAPES if rendered else PHOTOGRAPHS
+    preset = preset | ({"augmentation": "shapes"} if rendered else {})
+    empty = {name: value for name, value in preset.items() if not getattr(asked, name, True)}
+    warmup = preset["warmup_epochs"] if asked.warmup_epochs is None else asked.warmup_epochs
+    empty["warmup_epochs"] = min(warmup, asked.epochs / 10)
+    config = asked.change(**empty, data_dir=data_dir, image_size=size)
+    usual = (config.optimizer, config.family) == (preset["optimizer"], preset["family"])
+    if not asked.lr and not usual:
+        config = config.change(lr=LR[config.optimizer])
+    if not asked.sizes and len(config.groups) != 2:
+        config = config.change(sizes=even_sizes(preset["dim"], len(config.groups)))
+    return config
+
+
+def load_data(plan: Plan, asked: FolderParameters, probe_images: int) -> Setup:
+    """Return the plan with its images. Raises ValueError, one line, where there are too few."""
+    config: Any = plan.config
+    train, val, source = read_images(config, probe_images, plan.device)
+    if len(val) < MIN_VAL:
+        raise ValueError(
+            f"only {len(val)} held-out images: too few to probe with; give {MIN_VAL} or more"
+        )
+    steps = config.epochs * len(Batches(train, config.batch_size))
+    training = plan.training.change(log_every=max(1, min(50, steps // 30)))
+    train_probe, val_probe = (
+        at_most(split, probe_images, 0).decoded(config.num_workers) for split in (train, val)
+    )
+    return Setup(
+        **vars(plan) | {"training": training},
+        train=train,
+        val=val,
+        train_probe=train_probe,
+        val_probe=val_probe,
+        source=source,
+        asked=asked,
+    )
+
+
+def read_images(config: Any, max_val: int, device: torch.device) -> tuple[Images, Images, str]:
+    """Return (train, val, what they are in words)."""
+    if config.data_dir and config.data_dir not in RENDERED:
+        train, val = load(
+            config.data_dir,
+            config.image_size,
+            num_workers=config.num_workers,
+            max_images=config.max_images,
+            max_val=max_val,
+            at_least=config.batch_size,
+            val_dir=config.val_dir,
+            max_bad=config.max_bad,
+        )
+        return train, val, f"the images in `{Path(config.data_dir).name}`"
+    name = config.data_dir or "shapes"
+    n = config.max_images or N_SHAPES
+    train, val = RENDERED[name](
+        n_train=n, n_val=N_VAL, size=config.image_size, seed=0, device=device
+    )
+    what = {"shapes": "rendered shapes (ten shapes × ten textures × ten colours)"}
+    return train, val, what.get(name, f"rendered images, `{name}`")
+
+
+def native_size(data_dir: str, device: torch.device) -> int:
+    """Return the side of a view when none is given.
+
+    48 for rendered images, a torchvision set's own, else 224 on a GPU and 64 on a CPU.
+    """
+    if not data_dir or data_dir in RENDERED:
+        return 48
+    name = torchvision_name(data_dir)
+    return TORCHVISION[name].side if name else LARGE if device.type == "cuda" else 64
+
+
+def even_sizes(width: int, styles: int) -> Sequence[int]:
+    """Return half of the width for content and the rest split evenly; all of it without styles."""
+    if not styles:
+        return [width]
+    style = width // (2 * styles)
+    return [width - styles * style, *[style] * styles]

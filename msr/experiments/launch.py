@@ -1,0 +1,62 @@
+"""`python -m msr.train run.json`: train what a notebook of the same parameters trains."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from msr import dist
+from msr.config import choose
+from msr.experiments import imagenet, sprites, transfer
+from msr.experiments.processes import ERRORS
+from msr.train import NonFiniteLoss, Stopped
+
+EXPERIMENTS = {module.Parameters.NAME: module for module in (imagenet, sprites, transfer)}
+STATUS = {"Stopped": 143}  # as of a process that SIGTERM ended
+PARTS = ("spaces", "vanilla")
+
+
+def main() -> None:
+    """Train as run.json says, alone or under torchrun, where the notebook would find it.
+
+    run.json: the parameters of a notebook by name; one left out has the notebook's default.
+    "experiment" names the notebook (by default imagenet); "only" ("spaces" or "vanilla") leaves the
+    other out. Ends with status 0; with 143 after a SIGTERM, all saved; with 2 and one line for what
+    is wrong.
+    """
+    try:
+        run(read(sys.argv[1:]))
+    except tuple(ERRORS.values()) as error:
+        if dist.rank() == 0 or not isinstance(error, (NonFiniteLoss, Stopped)):
+            print(f"msr: {type(error).__name__}: {error}", flush=True)
+        sys.exit(STATUS.get(type(error).__name__, 2))
+    finally:
+        dist.stop()
+
+
+def read(arguments: list[str]) -> dict[str, Any]:
+    """Return what the one file among the command's arguments holds. Raises ValueError."""
+    if len(arguments) != 1:
+        raise ValueError("give one file: python -m msr.train run.json")
+    try:
+        return json.loads(Path(arguments[0]).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{arguments[0]} cannot be read as JSON: {error}") from None
+
+
+def run(values: dict[str, Any]) -> None:
+    """Train every seed of the experiment that `values`, the content of run.json, describes."""
+    name, only = values.pop("experiment", "imagenet"), values.pop("only", "")
+    choose("experiment", name, EXPERIMENTS)
+    if only:
+        choose("only", only, PARTS)
+    module = EXPERIMENTS[name]
+    config = module.Parameters(**values)
+    dist.start()
+    setup = module.prepare(config.change(devices=dist.world_size()))
+    beside = getattr(config, "vanilla", True)
+    for seed in range(config.seed, config.seed + config.seeds):
+        for part in [only] if only else PARTS[: 1 + beside]:
+            setup.fit(seed, vanilla=part == "vanilla")

@@ -1,0 +1,216 @@
+"""One image experiment, seed by seed: what its parameters decide, training, and its probes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from msr import dist, evaluate, models, weights
+from msr.data import Batches, Images
+from msr.experiments import processes
+from msr.experiments.parameters import ImageParameters
+from msr.objective import Objective
+from msr.report import Facts
+from msr.spaces import Spaces
+from msr.train import Training, fit
+from msr.views import Views
+
+Row = dict[str, float]  # target -> score
+
+
+@dataclass
+class Run:
+    """One trained model with what its probes need."""
+
+    model: models.MultiSpace
+    objective: Objective
+    seed: int
+    log: list[dict]
+    table: dict[str, Row] = field(default_factory=dict)  # {space: {target: score}}, once probed
+
+
+@dataclass
+class ImageRun(Run):
+    """One model trained on images, with the views it was trained on."""
+
+    views: Views = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the parameters decide, data and seed aside."""
+
+    config: ImageParameters  # with everything filled in
+    views: Views
+    spaces: Spaces
+    training: Training
+    device: torch.device
+
+    def check(self) -> None:
+        """Raise ValueError, one line, where the parameters do not fit together or this machine.
+
+        A wrong backbone, weight or size is so found before any image is read.
+        """
+        c, gpus, groups = self.config, torch.cuda.device_count(), len(self.views.groups)
+        named = self.device.index is not None
+        if c.devices > 1 and (named or (self.device.type == "cuda" and c.devices > gpus)):
+            raise ValueError(
+                f"devices {c.devices} with device '{c.device}': there are {gpus} GPUs; "
+                "give at most so many, and device cuda or cpu"
+            )
+        if c.backbone_rate != 1 and not c.init:
+            raise ValueError(
+                f"backbone_rate {c.backbone_rate:g} without init: it is the rate of a backbone "
+                "that begins from trained weights; give init, or backbone_rate 1"
+            )
+        if c.batch_size % c.devices:
+            raise ValueError(
+                f"batch_size {c.batch_size} does not divide over {c.devices} devices; "
+                "give a multiple"
+            )
+        if self.views.paired and c.batch_size < groups + 1:
+            raise ValueError(
+                f"batch_size {c.batch_size} is too small for paired views with {groups} groups; "
+                f"give {groups + 1} or more"
+            )
+        self.build(0)
+
+    def network(self, vanilla: bool = False) -> dict[str, Any]:
+        """Return the arguments of `models.build`; vanilla: one space of the same joint width."""
+        c = self.config
+        spaces = Spaces(("content",), (self.spaces.dim,)) if vanilla else self.spaces
+        return {
+            "backbone": c.backbone,
+            "image_size": c.image_size,
+            "width": c.width,
+            "stem": weights.stem_of(c.init),
+            "hidden": list(c.hidden),
+            "separate_style": c.separate_style,
+            "spaces": dict(zip(spaces.names, spaces.sizes, strict=True)),
+        }
+
+    def build(self, seed: int, vanilla: bool = False) -> tuple[models.MultiSpace, Objective]:
+        """Return a fresh network, begun from `init` where that is given, and its objective."""
+        c = self.config
+        torch.manual_seed(seed)
+        model = models.build(**self.network(vanilla))
+        if c.init:
+            weights.begin_from(model, c.init)
+        lambdas = None if vanilla or not c.lambdas else list(c.lambdas)
+        objective = Objective(
+            c.family,
+            model.spaces,
+            lambdas[0] if lambdas and len(lambdas) == 1 else lambdas,
+            self.views.paired and not vanilla,
+            c.content_spread,
+            **c.settings_of_loss,
+        )
+        return model.to(self.device), objective.to(self.device)
+
+
+@dataclass(frozen=True)
+class Setup(Plan):
+    """A plan with its data: it trains and probes one seed at a time."""
+
+    train: Images = field(kw_only=True)
+    val: Images = field(kw_only=True)
+    train_probe: Images = field(kw_only=True)  # what probes are fitted on …
+    val_probe: Images = field(kw_only=True)  # … and scored on; both in memory
+    source: str = field(kw_only=True)  # what the images are, in words
+    asked: ImageParameters = field(kw_only=True)  # the parameters as they were given
+
+    def fit(self, seed: int, vanilla: bool = False, progress: bool = True) -> ImageRun:
+        """Train one model; its log and weights go under out_dir.
+
+        vanilla: plain self-supervision, two views an image, and so more epochs for as many views.
+        With `devices` above one, as many processes train it. A run that out_dir already holds is
+        resumed, or loaded when complete (see `msr.fit`).
+        """
+        model, objective = self.build(seed, vanilla)
+        views, training, name = self.views, self.training.change(seed=seed), "spaces"
+        if vanilla:
+            epochs = math.ceil(training.epochs * views.n_views / 2)
+            training = training.change(epochs=epochs, adaptive=False)
+            views, name = Views(views.query, views.key), "vanilla"
+        folder, title = Path(self.config.out_dir) / f"{name}_seed{seed}", f"{name}, seed {seed}"
+        if self.config.devices > 1 and dist.world_size() == 1:
+            total = training.epochs * (len(self.train) // training.batch_size)
+            worker = processes.Worker(self.asked, seed, name, folder, title, total)
+            log = processes.train(worker, model, objective, progress)
+            return ImageRun(model, objective, seed, log, views=views)
+        workers = getattr(self.config, "num_workers", 0)
+        batches = Batches(self.train, training.batch_size, seed, self.device, workers)
+        asked = self.config.deciding | {"images": len(self.train)}
+        record = {"network": self.network(vanilla), "experiment": asked}
+        fresh = self.config.fresh
+        log = fit(
+            model, objective, views, batches, training, folder, title, progress, record, fresh
+        )
+        self._report_files(folder, title)
+        return ImageRun(model, objective, seed, log, views=views)
+
+    def _report_files(self, folder: Path, title: str) -> None:
+        """Write what was met among the image files beside the weights; rank 0 does."""
+        if not self.train.inspection:
+            return
+        met = self.train.inspection.merge(dist.everyone(self.train.inspection))
+        if dist.rank() == 0:
+            met.write(folder / "files.json")
+            if self.train.pixels is None and met.skipped:
+                print(f"{title}: {met.summary()}; all named in {folder / 'files.json'}", flush=True)
+
+    def embed(self, run: ImageRun, split: Images) -> evaluate.Features:
+        """Return the features of the plain images of a split that is in memory."""
+        normalise = run.objective.frozen_normalise
+        return evaluate.embed(run.model, split.loaded, run.views.query, normalise=normalise)
+
+    def probe(self, run: ImageRun) -> dict[str, Row]:
+        """Return label, factor and style probes of every space, also kept in `run.table`."""
+        train, val = self.train_probe, self.val_probe
+        labels = evaluate.label_probes(self.embed(run, train), self.embed(run, val), train, val)
+        normalise = run.objective.frozen_normalise
+        styles = evaluate.style_probes(
+            run.model, run.views, train.loaded, val.loaded, normalise, run.seed
+        )
+        run.table = {space: labels[space] | styles[space] for space in labels}
+        return run.table
+
+    def sensitivity(self, run: ImageRun) -> dict[str, Row]:
+        """Return how every space reacts to each group that has a style space.
+
+        Without any such group: to appearance and spatial.
+        """
+        groups = self.views.groups or ("appearance", "spatial")
+        normalise, scale_free = run.objective.frozen_normalise, run.objective.scale_free
+        images = self.val_probe.loaded
+        return evaluate.sensitivity(
+            run.model, run.views, images, groups, normalise, scale_free, run.seed
+        )
+
+    def facts(self, probed: bool = True, paper: str = "paper") -> Facts:
+        """Return what the first lines of a page say about its run.
+
+        probed: the page fits probes on `train_probe`. paper: the profile of the paper's scale.
+        """
+        c = self.config
+        return Facts(
+            source=self.source,
+            n_train=len(self.train),
+            n_val=len(self.val),
+            image_size=c.image_size,
+            epochs=c.epochs,
+            batch_size=c.batch_size,
+            family=c.family,
+            backbone=c.backbone,
+            spaces=dict(zip(self.spaces.names, self.spaces.sizes, strict=True)),
+            seeds=c.seeds,
+            device=self.device.type,
+            probed=(len(self.train_probe), len(self.val_probe)) if probed else None,
+            files=self.train.inspection.summary() if self.train.inspection else "",
+            own_images=hasattr(c, "data_dir"),
+            paper=paper,
+        )

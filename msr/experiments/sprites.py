@@ -1,0 +1,235 @@
+"""The sprites experiment: images whose factors we know, and every factor from every space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import field_validator
+
+from msr.augment.presets import SPRITE_PRESETS, pipelines
+from msr.config import Number, Numbers, Whole, Wholes, choose
+from msr.data import Images, dsprites
+from msr.data.images import at_most
+from msr.evaluate import dci, probes
+from msr.experiments.parameters import ImageParameters, parameter
+from msr.experiments.setup import ImageRun, Plan, Row, Setup
+from msr.spaces import Spaces
+from msr.train import pick_device
+from msr.views import Views
+
+FACTORS = ("shape", "color", "hue", "scale", "orientation", "x", "y")
+
+
+class Parameters(ImageParameters):
+    """The parameters of book/sprites.ipynb."""
+
+    NAME: ClassVar[str] = "sprites"
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "epochs",
+        "seeds",
+        "max_images",
+        "strength",
+        "groups",
+        "family",
+        "sizes",
+        "out_dir",
+    )
+
+    epochs: Whole = parameter(20, "passes over the training images", decides=False, ge=1)
+    seed: Whole = parameter(20, "the first of them", decides=False, ge=0)
+    max_images: Whole = parameter(20000, "training images, drawn from 7,372,800", ge=2)
+    image_size: Whole = parameter(32, "pixels a side; the original has 64", ge=16)
+    family: str = parameter("entropy", "simclr, vicreg, barlow, entropy")
+    sizes: Wholes = parameter((4, 3, 5), "dimensions of content and of each style space")
+    lambdas: Numbers = parameter((1.0,), "weight of each space's alignment, or one for all")
+    backbone: str = parameter("vgg", "cnn, vgg, resnet18, resnet34, resnet50")
+    width: Whole = parameter(16, "channels of the first layer of cnn and vgg", ge=1)
+    hidden: Wholes = parameter((512,), "widths of the projector's hidden layers")
+    batch_size: Whole = parameter(128, "images per step, over all devices", ge=2)
+    optimizer: Literal["adamw", "lars", "sgd"] = parameter("adamw", "adamw, lars or sgd")
+    lr: Number = parameter(4e-3, "peak learning rate (lars and sgd: per 256 images)", gt=0)
+    warmup_epochs: Number | None = parameter(None, "of rising lr; None: a tenth of epochs", ge=0)
+    dual_warmup_epochs: Number | None = parameter(
+        None, "before λ moves; None: a tenth of epochs", ge=0
+    )
+    out_dir: str = parameter(
+        "runs/sprites", "weights, logs and metrics.json go here", decides=False
+    )
+
+    strength: str = parameter("strong", "weak, medium, strong, shifted, full_circle")
+    continuous: bool = parameter(False, "draw factors and hue from their ranges, not a grid")
+    npz: str = parameter("", "the original dSprites file; its pixels then replace ours")
+    probe_images: Whole = parameter(
+        4000, "sprites that the probes are fitted on, and held-out ones", decides=False, ge=50
+    )
+    study_epochs: Whole = parameter(
+        0, "epochs of each study; 0: a quarter of epochs", decides=False, ge=0
+    )
+
+    @field_validator("strength")
+    @classmethod
+    def _known_strength(cls, strength: str) -> str:
+        choose("strength", strength, SPRITE_PRESETS)
+        return strength
+
+
+# ------------------------------------------------------------------------------------- settings
+
+
+def prepare(config: Parameters) -> Setup:
+    """Check that the parameters fit together and render the data.
+
+    Raises ValueError, one line, before any work.
+    """
+    if config.batch_size > config.max_images:
+        raise ValueError(
+            f"batch_size {config.batch_size} is larger than the {config.max_images} training "
+            f"images; give {config.max_images} or less"
+        )
+    plan = planned(config)
+    plan.check()
+    train, val = dsprites.load(
+        n_train=config.max_images,
+        n_val=config.probe_images,
+        size=config.image_size,
+        seed=config.seed,
+        continuous=config.continuous,
+        npz=config.npz,
+        device=plan.device,
+    )
+    source = "rendered sprites" + ", continuous factors" * config.continuous
+    if config.npz:
+        source = f"the pixels of `{Path(config.npz).name}`, coloured"
+    return Setup(
+        **vars(plan),
+        train=train,
+        val=val,
+        train_probe=at_most(train, config.probe_images, 0),
+        val_probe=val,
+        source=source,
+        asked=config,
+    )
+
+
+def planned(config: Parameters) -> Plan:
+    """Return what the parameters decide without a look at the data."""
+    device = pick_device(config.device)
+    query, key = pipelines(SPRITE_PRESETS[config.strength], config.image_size)
+    steps = config.epochs * (config.max_images // config.batch_size)
+    a_tenth = config.epochs / 10
+    warm = {
+        name: a_tenth if getattr(config, name) is None else getattr(config, name)
+        for name in ("warmup_epochs", "dual_warmup_epochs")
+    }
+    training = config.training(**warm, log_every=max(1, steps // 60))
+    spaces = Spaces.of(config.groups, config.sizes)
+    views = Views(query, key, config.groups, config.paired)
+    return Plan(config, views, spaces, training, device)
+
+
+def vary(setup: Setup, **changes: Any) -> Setup:
+    """Return the same experiment with some parameters changed, its data shared.
+
+    What decides the data stays as it is: max_images, image_size, continuous, npz.
+    """
+    config = Parameters(**setup.asked.model_dump() | changes)
+    return Setup(**vars(setup) | vars(planned(config)) | {"asked": config})
+
+
+def study(setup: Setup, seed: int, folder: str, **changes: Any) -> dict[str, Row]:
+    """Train one setting that differs from `setup` by `changes`, without a progress line.
+
+    Returns the table of its spaces, without h and joined.
+    """
+    cell = vary(setup, **changes, out_dir=str(Path(setup.config.out_dir) / folder))
+    return probe(cell, cell.fit(seed, progress=False), cell.spaces.names)
+
+
+# --------------------------------------------------------------------------------------- probes
+
+
+def probe(setup: Setup, run: ImageRun, spaces: Sequence[str] = ()) -> dict[str, Row]:
+    """Return {space: {factor: score}} on held-out plain sprites, also kept in `run.table`.
+
+    Shape and color: top-1 accuracy (`probes.classify`); the others: R² (`probes.many`). spaces:
+    which ones; empty: all, with h and joined.
+    """
+    train, val = setup.train_probe, setup.val_probe
+    z, z_val = setup.embed(run, train), setup.embed(run, val)
+    run.table = {
+        space: factors(z[space], train, z_val[space], val, probes.side_by_side(z, space))
+        for space in spaces or z
+    }
+    return run.table
+
+
+def factors(z: Any, split: Images, z_test: Any, test: Images, sizes: Sequence[int] = ()) -> Row:
+    """Return one space's row from its features z [N, d]; `sizes` as in `probes.lift`."""
+    row = {
+        name: probes.classify(z, y.numpy(), z_test, test.labels[name].numpy(), sizes=sizes)
+        for name, y in split.labels.items()
+    }
+    y, y_test = ({k: v.numpy() for k, v in side.factors.items()} for side in (split, test))
+    return row | probes.many(z, y, z_test, y_test, sizes)
+
+
+def dci_es(setup: Setup, run: ImageRun) -> Row:
+    """Return DCI-ES of the joined code against all factors.
+
+    Shape and color as one column per class, orientation as sine and cosine, scale, x and y as they
+    are.
+    """
+
+    def columns(split: Images) -> Any:
+        hot = [
+            torch.nn.functional.one_hot(y, len(split.classes[name])).float()
+            for name, y in split.labels.items()
+        ]
+        others = [v.reshape(len(v), -1).float() for v in split.factors.values()]
+        return torch.cat([*hot, *others], dim=1).numpy()
+
+    sides = (setup.train_probe, setup.val_probe)
+    z, z_val = (setup.embed(run, split)["joined"] for split in sides)
+    return dci.scores(z, columns(sides[0]), z_val, columns(sides[1]), run.seed)
+
+
+def targets(setup: Setup) -> list[str]:
+    """Return a table's columns: labels, then factors; a continuous hue replaces color."""
+    there = setup.val.labels.keys() | setup.val.factors.keys()
+    return [name for name in FACTORS if name in there]
+
+
+def summary(table: dict[str, Row], homes: dict[str, str]) -> Row:
+    """Return a table in five numbers: what each space should predict, and content should not.
+
+    homes: {factor: its space}, as `homes` gives them. Colour is accuracy, or the R² of a
+    continuous hue; position the mean R² of x and y.
+    """
+
+    def place(space: str) -> float:
+        return (table[space]["x"] + table[space]["y"]) / 2
+
+    tint = "color" if "color" in table["content"] else "hue"
+    return {
+        "shape": table["content"]["shape"],
+        "color": table[homes[tint]][tint],
+        "position": place(homes["x"]),
+        "color_in_content": table["content"][tint],
+        "position_in_content": place("content"),
+    }
+
+
+def homes(setup: Setup) -> dict[str, str]:
+    """Return {factor: the space that should encode it}: of the group that changes it, or content.
+
+    Unlike `Views.homes` this does not ask whether the change is wide enough to hide the factor.
+    """
+    found = dict.fromkeys(FACTORS, "content")
+    for group, names in setup.views.members.items():
+        for name in names:
+            changed = setup.views.query.transforms[name].changes
+            found |= {factor: group for factor in changed if factor in found}
+    return found

@@ -1,0 +1,248 @@
+"""The transfer experiment: frozen spaces, judged by linear classification of other images.
+
+Tasks are sorted by what decides their label: content, appearance or place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import field_validator
+
+from msr.config import Whole, Words
+from msr.data import Images, dsprites, load, trifeature
+from msr.data.torchvision_sets import held
+from msr.evaluate import STREAM, classifier
+from msr.experiments.imagenet import FolderParameters, load_data, plan
+from msr.experiments.parameters import parameter
+from msr.experiments.setup import ImageRun, Row, Setup
+
+KINDS = ("content", "appearance", "spatial")
+DECIDED_BY = {
+    "shape": "content",
+    "texture": "content",
+    "color": "appearance",
+    "place": "spatial",
+    "size": "spatial",
+}
+CELLS = 3  # places are told apart on a CELLS × CELLS grid
+
+
+class Parameters(FolderParameters):
+    """The parameters of book/transfer.ipynb."""
+
+    NAME: ClassVar[str] = "transfer"
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "tasks",
+        "data_dir",
+        "image_size",
+        "epochs",
+        "seeds",
+        "groups",
+        "task_images",
+        "out_dir",
+    )
+
+    epochs: Whole = parameter(40, "passes over the training images", decides=False, ge=1)
+    seed: Whole = parameter(10, "the first of them", decides=False, ge=0)
+    out_dir: str = parameter(
+        "runs/transfer", "weights, logs and metrics.json go here", decides=False
+    )
+    tasks: Words = parameter(
+        (), 'folders, such as ["content:FOLDER", "spatial:OTHER"]; empty: renderings', decides=False
+    )
+    task_images: Whole = parameter(
+        1000, "images of each task to fit on, and as many to score on", decides=False, ge=50
+    )
+    shots: Whole = parameter(
+        0, "images per class that the probe sees; 0: all of them", decides=False, ge=0
+    )
+    n_l2: Whole = parameter(9, "penalties that the probe chooses among", decides=False, ge=1)
+    trained: str = parameter(
+        "", "where runs of these parameters lie, such as runs/imagenet", decides=False
+    )
+
+    @field_validator("tasks")
+    @classmethod
+    def _known_kinds(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        parse(tasks)
+        return tasks
+
+
+@dataclass
+class Task:
+    """Classify `label` of images; `kind`: what decides it, content, appearance or spatial."""
+
+    name: str
+    kind: str
+    train: Images
+    test: Images
+    label: str
+
+    def labels(self, side: str) -> np.ndarray:
+        """Return the labels [N] of one side, "train" or "test"."""
+        return getattr(self, side).labels[self.label].numpy()
+
+
+# ----------------------------------------------------------------------------------------- tasks
+
+
+def prepare(config: Parameters) -> Setup:
+    """Check that the parameters fit together and load the images to train on.
+
+    Raises ValueError, one line, before any work.
+    """
+    there = config.change(out_dir=config.trained) if config.trained else config
+    return load_data(plan(there), there, config.task_images)
+
+
+def downstream(config: Parameters, setup: Setup) -> list[Task]:
+    """Return the tasks: those that the parameters name, else renderings and the sets at hand."""
+    size, n = setup.config.image_size, config.task_images
+    if config.tasks:
+        wanted = parse(config.tasks)
+        found = [folders(kind, where, size, n, config.num_workers) for kind, where in wanted]
+        return [task for some in found for task in some]
+    tasks = rendered(n, n, size, config.seed)
+    for name, where in held().items():
+        tasks += folders("content", where, size, n, config.num_workers, name)
+    return tasks
+
+
+def parse(tasks: Sequence[str]) -> list[tuple[str, str]]:
+    """Return [(kind, folder)] of ("content:FOLDER", …); a folder without a kind is content.
+
+    Raises ValueError for another kind.
+    """
+    found = []
+    for word in tasks:
+        kind, colon, folder = word.partition(":")
+        if colon and kind not in KINDS:
+            raise ValueError(
+                f"unknown kind '{kind}' of '{folder}'; choose {', '.join(KINDS)}, "
+                "as in 'content:FOLDER,appearance:OTHER'"
+            )
+        found.append((kind, folder) if colon else ("content", word))
+    return found
+
+
+def folders(
+    kind: str, folder: str, size: int, n: int, num_workers: int = 0, name: str = ""
+) -> list[Task]:
+    """Return one task per label of a folder that `msr.data.load` reads, at most n images a side.
+
+    Raises ValueError for a folder without classes.
+    """
+    sides = load(folder, size, max_images=n, max_val=n, num_workers=num_workers)
+    train, test = (split.decoded(num_workers) for split in sides)
+    if not train.labels:
+        raise ValueError(
+            f"tasks: '{folder}' has no class folders, so nothing to predict; "
+            "give train/<class>/… and val/<class>/…, or <class>/…"
+        )
+    name = name or Path(folder).name
+    names = {label: name if label == "class" else f"{name}/{label}" for label in train.labels}
+    return [Task(names[label], kind, train, test, label) for label in train.labels]
+
+
+def rendered(n_train: int, n_test: int, size: int, seed: int = 0) -> list[Task]:
+    """Return nine tasks on renderings that no training saw, sorted by kind.
+
+    The shapes of `trifeature`, which the default trains on, and the sprites, another world.
+    """
+    tasks = []
+    worlds: dict[str, Callable[[int, int, int, int], Images]]
+    worlds = {"shapes": new_shapes, "sprites": new_sprites}
+    for world, draw in worlds.items():
+        train, test = draw(n_train, size, seed, 0), draw(n_test, size, seed, 1)
+        for label in train.labels:
+            tasks.append(Task(f"{world}/{label}", DECIDED_BY[label], train, test, label))
+    return sorted(tasks, key=lambda task: KINDS.index(task.kind))
+
+
+def new_shapes(n: int, size: int, seed: int, part: int) -> Images:
+    """Return n fresh shapes of one side (part 0 or 1), their places and sizes as classes."""
+    factors = trifeature.sample(n, STREAM + 2 * seed + part)
+    bounds = {"x": (0.35, 0.65), "y": (0.35, 0.65), "size": (0.22, 0.32)}
+    x, y, large = (cell(factors[k], *bounds[k], CELLS) for k in bounds)
+    labels = {name: factors[name] for name in ("shape", "texture", "color")}
+    labels |= {"place": CELLS * y + x, "size": large}
+    return Images(size, trifeature.images(factors, size).pixels, None, labels)
+
+
+def new_sprites(n: int, size: int, seed: int, part: int) -> Images:
+    """Return n sprites of one side (part 0 or 1), their places as classes."""
+    classes = dsprites.classes_of(dsprites.draw(n, STREAM + 2 * seed + part, bool(part)))
+    values = dsprites.values_of(classes)
+    split = dsprites.images(values, size)
+    third = dsprites.RADIX["x"] / CELLS
+    place = CELLS * (classes["y"] / third).long() + (classes["x"] / third).long()
+    labels = {"shape": classes["shape"], "color": classes["color"], "place": place}
+    return Images(split.size, split.pixels, None, labels | {"size": classes["scale"]})
+
+
+def cell(x: torch.Tensor, low: float, high: float, n: int) -> torch.Tensor:
+    """Return which of n equal parts of [low, high] each x [N] lies in, long [N]."""
+    return ((x - low) / (high - low) * n).long().clamp(0, n - 1)
+
+
+# ------------------------------------------------------------------------------------ evaluation
+
+
+def evaluate(
+    setup: Setup, run: ImageRun, tasks: Sequence[Task], shots: int = 0, n_l2: int = 9
+) -> dict[str, Row]:
+    """Return {space: {task: top-1 accuracy}} for h, every space and `joined`, kept in `run.table`.
+
+    `joined` repeats content where that is the only space.
+    """
+    table: dict[str, Row] = {}
+    # tasks of one world share their images
+    splits = {id(split): split for task in tasks for split in (task.train, task.test)}
+    features = {key: setup.embed(run, split) for key, split in splits.items()}
+    several = len(run.model.spaces.names) > 1
+    for task in tasks:
+        z, z_test = features[id(task.train)], features[id(task.test)]
+        y, y_test = task.labels("train"), task.labels("test")
+        for space in [name for name in z if name != "joined" or several]:
+            sides = z[space], y, z_test[space], y_test
+            if shots:
+                score = classifier.few_shot_accuracy(*sides, shots, run.seed)
+            else:
+                score = classifier.accuracy(*sides, n_l2, run.seed)
+            table.setdefault(space, {})[task.name] = score
+    run.table = table | {"joined": table.get("joined", table["content"])}
+    return run.table
+
+
+def by_kind(table: dict[str, Row], tasks: Sequence[Task]) -> dict[str, Row]:
+    """Return {space: {kind: mean accuracy over its tasks}}."""
+    names = {kind: [task.name for task in tasks if task.kind == kind] for kind in KINDS}
+    return {
+        space: {
+            kind: float(np.mean([row[name] for name in some]))
+            for kind, some in names.items()
+            if some
+        }
+        for space, row in table.items()
+    }
+
+
+def described(task: Task) -> tuple[str, str, int, int, int, float]:
+    """Return a task's name, kind, number of classes, images to fit and to score, and chance.
+
+    Chance is the share of the most frequent class among the scored images.
+    """
+    classes, counts = np.unique(task.labels("test"), return_counts=True)
+    chance = float(counts.max() / counts.sum())
+    return task.name, task.kind, len(classes), len(task.train), len(task.test), chance
+
+
+def worlds(tasks: Sequence[Task]) -> dict[str, Task]:
+    """Return one task of each set of images, by the set's name, to be looked at."""
+    return {task.name.partition("/")[0]: task for task in reversed(tasks)}

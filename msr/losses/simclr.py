@@ -1,0 +1,61 @@
+"""SimCLR over several spaces (Chen et al. 2020), with the decoupled denominator of Yeh et al. 2022.
+
+The decoupled denominator leaves positives out. M = 0 is the decoupled contrastive loss;
+`denominator="ntxent"` puts the positives back, and M = 0 is then NT-Xent.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from msr import dist
+from msr.losses.family import Family
+from msr.losses.pairwise import log_sum_exp
+from msr.spaces import Spaces
+
+DENOMINATORS = ("decoupled", "ntxent")
+
+
+def normalise(z: torch.Tensor, spaces: Spaces) -> torch.Tensor:
+    """Project each space onto its own unit sphere: z^m -> u^m = z^m / ‖z^m‖, z [..., D]."""
+    return spaces.join({name: F.normalize(part, dim=-1) for name, part in spaces.split(z).items()})
+
+
+def align(query: torch.Tensor, key: torch.Tensor, temperature: float = 0.15) -> torch.Tensor:
+    """Return −mean_i ⟨u_q, u_k⟩ / τ for unit vectors query and key [B, d]."""
+    return -(query * key).sum(dim=1).mean() / temperature
+
+
+def spread(
+    u: torch.Tensor, temperature: float = 0.15, denominator: str = "decoupled"
+) -> torch.Tensor:
+    """Return mean_a log Σ_n exp(⟨v_a, v_n⟩ / τ), v = u / √(M + 1).
+
+    u [V, B, D] is unit per space, so ‖u‖ = √(M + 1) and ‖v‖ = 1. Anchors a are all views of this
+    rank; n runs over all views of OTHER images in the global batch ("decoupled"), or over every
+    other view, those of the same image included ("ntxent"). Raises ValueError for another
+    denominator.
+    """
+    if denominator not in DENOMINATORS:
+        choices = " or ".join(DENOMINATORS)
+        raise ValueError(f"unknown denominator '{denominator}'; choose {choices}")
+    V, B, D = u.shape
+    v = F.normalize(u, dim=-1)
+    everything = dist.gather(v, dim=1)  # [V, R * B, D]
+    N = everything.shape[1]
+    image = (dist.rank() * B + torch.arange(B, device=u.device)).repeat(V)  # [V * B], this rank's
+    if denominator == "decoupled":  # hide every view of the anchor's image
+        hide = image[:, None] + N * torch.arange(V, device=u.device)
+    else:  # hide the anchor itself
+        hide = (image + N * torch.arange(V, device=u.device).repeat_interleave(B))[:, None]
+    anchors, others = v.flatten(0, 1), everything.flatten(0, 1)
+    return log_sum_exp(anchors, others, 1 / temperature, None, hide).mean()
+
+
+def violation(align: torch.Tensor, sizes: torch.Tensor, temperature: float = 0.15) -> torch.Tensor:
+    """Return 1 − cosine, in [0, 2], from align [M + 1]."""
+    return temperature * align + 1
+
+
+FAMILY = Family("simclr", normalise, align, spread, violation, averaged=True, per_image=True)

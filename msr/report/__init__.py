@@ -1,0 +1,30 @@
+"""What a page shows: the file of its numbers, and the figures, tables and sentences made from them.
+
+Nothing here computes a measure. `metrics` collects the tables and writes metrics.json; `verdict` is
+the one rule that says better, as promised or no clear difference; `tables` and `sentences` put
+numbers into Markdown, `plots` and `galleries` draw numbers and images. The last four are used by
+their module's name, such as `plots.heatmap`.
+"""
+
+from msr.report import galleries, plots, sentences, tables
+from msr.report.metrics import Cell, Metrics, Scores, Table, over_seeds
+from msr.report.sentences import Facts
+from msr.report.verdict import NOTE, Verdict, between, leads, paired
+
+__all__ = [
+    "NOTE",
+    "Cell",
+    "Facts",
+    "Metrics",
+    "Scores",
+    "Table",
+    "Verdict",
+    "between",
+    "galleries",
+    "leads",
+    "over_seeds",
+    "paired",
+    "plots",
+    "sentences",
+    "tables",
+]

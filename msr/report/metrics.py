@@ -1,0 +1,126 @@
+"""metrics.json: the one source of the numbers on a page."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+
+class Cell(TypedDict):
+    """One number of a table, over seeds."""
+
+    value: float  # mean over seeds
+    std: float | None  # standard deviation over seeds (n − 1); None for one seed
+    n: int  # seeds
+    values: list[float]  # one number per seed, in the order of the seeds
+
+
+Table = dict[str, dict[str, Cell]]  # space -> target -> cell
+Scores = Mapping[str, Mapping[str, float]]  # the same of one seed: space -> target -> number
+
+
+def over_seeds(runs: Sequence[Scores]) -> Table:
+    """Return one table from those of several seeds, which all have the same rows and columns."""
+    return {
+        space: {target: _cell([run[space][target] for run in runs]) for target in row}
+        for space, row in runs[0].items()
+    }
+
+
+def _cell(values: Sequence[float]) -> Cell:
+    """Return mean, standard deviation and number of one target's values, one value per seed."""
+    return {
+        "value": float(np.mean(values)),
+        "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "n": len(values),
+        "values": [float(value) for value in values],
+    }
+
+
+class Metrics:
+    """Collects a notebook's tables and writes `out_dir`/metrics.json. The clock starts here."""
+
+    def __init__(
+        self, notebook: str, params: Mapping[str, Any], device: object, out_dir: str | Path
+    ):
+        self.start, self.out_dir = time.perf_counter(), Path(out_dir)
+        self.record: dict[str, Any] = {
+            "notebook": notebook,
+            "params": params,
+            "device": str(device),
+            "seconds": None,
+            "versions": versions(),
+            "commit": commit(),
+            "tables": {},
+        }
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The tables added so far, by experiment."""
+        return self.record["tables"]
+
+    def add(self, experiment: str, runs: Sequence[Scores]) -> Table:
+        """Add one experiment from its seeds' tables and return its table over seeds.
+
+        The file is written at once, so that a later failure loses nothing.
+        """
+        self.tables[experiment] = over_seeds(runs)
+        self.write()
+        return self.tables[experiment]
+
+    def write(self) -> Path:
+        """Write metrics.json and return its path.
+
+        The file is replaced in one step, so that a reader never finds half of it.
+        """
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        self.record["seconds"] = round(time.perf_counter() - self.start, 1)
+        path = self.out_dir / "metrics.json"
+        path.with_suffix(".tmp").write_text(json.dumps(self.record, indent=1, default=str))
+        os.replace(path.with_suffix(".tmp"), path)
+        return path
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("msr", "torch", "torchvision", "numpy", "scikit-learn"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            pass
+    return found
+
+
+def commit() -> str:
+    """Return the commit of the checkout that `msr` is imported from.
+
+    It ends in + where files differ from that commit, and is empty outside a checkout.
+    """
+    try:
+        head = _git("rev-parse", "--short=12", "HEAD")
+        if head.returncode:
+            return ""
+        changed = _git("status", "--porcelain", "--untracked-files=no").stdout
+        return head.stdout.strip() + ("+" if changed else "")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a git command in this file's folder."""
+    return subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), *words],
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )

@@ -1,0 +1,286 @@
+"""Figures of numbers. Every function returns a matplotlib Figure and draws on nothing global."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from msr.report.metrics import Table
+from msr.report.verdict import Verdict
+
+# One colour per kind of space, the same on every page (Okabe & Ito: distinct for colour-blind
+# readers).
+COLORS = {
+    "h": "#444444",
+    "content": "#0072B2",
+    "appearance": "#D55E00",
+    "spatial": "#009E73",
+    "joined": "#999999",
+}
+SPARE = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+TINTS = (COLORS["content"], COLORS["appearance"], COLORS["spatial"], *SPARE)  # of other things
+GRID = "#dddddd"
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "savefig.bbox": "tight",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def color(name: str, among: Sequence[str] = ()) -> str:
+    """Return the colour of a space.
+
+    Spaces without a colour of their own take the spare ones, in their order in `among`.
+    """
+    if name in COLORS:
+        return COLORS[name]
+    others = [n for n in among if n not in COLORS]
+    return SPARE[others.index(name) % len(SPARE)] if name in others else SPARE[0]
+
+
+def figure(
+    rows: int = 1, columns: int = 1, width: float = 3.2, height: float = 2.6
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes [rows, columns], each panel width × height inches."""
+    with plt.rc_context(STYLE):
+        fig, axes = plt.subplots(
+            rows, columns, figsize=(columns * width, rows * height), squeeze=False
+        )
+    plt.close(fig)  # shown once, by the cell that returns it
+    return fig, axes
+
+
+# --------------------------------------------------------------------------------------- training
+
+
+def curves(logs: Sequence[Sequence[Mapping[str, float]]], spaces: Sequence[str]) -> Figure:
+    """Draw the misalignment and weight λ of each space, and the spread, over training.
+
+    logs[run][line]: what was logged, with `epoch`, `spread`, and `violation/<space>` and
+    `lambda/<space>` for each space; all runs have the same lines. A line is the mean over runs,
+    a band ± 1 standard deviation.
+    """
+    fig, axes = figure(1, 3, width=3.3, height=2.7)
+    misalignment, spread, weight = axes[0]
+    for space in spaces:
+        tint = color(space, spaces)
+        _curve(misalignment, logs, f"violation/{space}", tint, space)
+        _curve(weight, logs, f"lambda/{space}", tint, space)
+    _curve(spread, logs, "spread", "black")
+    misalignment.set_title("misalignment $c_m$ per space", loc="left")
+    spread.set_title("spread (− joint entropy)", loc="left")
+    weight.set_title(r"weight $\lambda_m$", loc="left")
+    for axis in axes[0]:
+        axis.set_xlabel("epoch")
+    misalignment.set_ylim(bottom=0)
+    weight.set_ylim(bottom=0)
+    misalignment.legend(fontsize=9)
+    return fig
+
+
+def _curve(
+    axis: Axes,
+    logs: Sequence[Sequence[Mapping[str, float]]],
+    key: str,
+    tint: str,
+    label: str | None = None,
+) -> None:
+    """Draw one logged quantity over epochs: its mean over runs, and a band."""
+    epochs = np.array([line["epoch"] for line in logs[0]])
+    values = np.array([[line[key] for line in log] for log in logs])  # [runs, lines]
+    mean, std = values.mean(axis=0), values.std(axis=0)
+    marker = "o" if len(epochs) < 5 else None
+    axis.plot(epochs, mean, color=tint, label=label, lw=1.8, marker=marker)
+    axis.fill_between(epochs, mean - std, mean + std, color=tint, alpha=0.2, lw=0)
+
+
+# -------------------------------------------------------------------------------------- heat maps
+
+
+def heatmap(
+    table: Table,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    title: str = "",
+    cmap: str = "Blues",
+    names: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw table[row][column] as a heat map, each cell with its mean and, over seeds, its spread.
+
+    rows, columns: which, and in which order; empty: all. Values outside [0, 1] keep the end's
+    colour. names: labels to show in place of the keys.
+    """
+    return heatmaps({title: table}, rows, columns, cmap, names)
+
+
+def heatmaps(
+    tables: Mapping[str, Table],
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    cmap: str = "Blues",
+    names: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw one `heatmap` below the other, {title: table}.
+
+    Rows and columns default to those of the first; what a table lacks is left out.
+    """
+    first = next(iter(tables.values()))
+    rows, columns = rows or list(first), columns or list(next(iter(first.values())))
+    width, height = max(2.6, 1.5 + 0.82 * len(columns)), max(1.8, 0.9 + 0.46 * len(rows))
+    fig, axes = figure(len(tables), 1, width=width, height=height)
+    for axis, (title, table) in zip(axes[:, 0], tables.items()):
+        present = [row for row in rows if row in table]
+        _shade(axis, table, present, columns, cmap)
+        _frame(axis, present, columns, names or {})
+        if title:
+            axis.set_title(title, loc="left")
+    return fig
+
+
+def _shade(
+    axis: Axes,
+    table: Table,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    cmap: str,
+) -> None:
+    """Draw the cells of one heat map and the numbers in them."""
+    value = np.array(
+        [[table[r][c]["value"] if c in table[r] else np.nan for c in columns] for r in rows]
+    )  # [rows, columns]
+    shade = axis.imshow(value, cmap=cmap, vmin=0.0, vmax=1.0, aspect="auto")
+    for i, j in np.argwhere(~np.isnan(value)):
+        cell = table[rows[i]][columns[j]]
+        text = f"{cell['value']:.2f}".replace("-0.00", "0.00").replace("-", "−")
+        if cell.get("n", 1) > 1:
+            text += f"\n±{cell['std']:.2f}"
+        red, green, blue = shade.cmap(shade.norm(value[i, j]))[:3]
+        dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.55  # luminance
+        axis.text(
+            j,
+            i,
+            text,
+            ha="center",
+            va="center",
+            fontsize=8.5 if "\n" in text else 9.5,
+            linespacing=0.95,
+            color="white" if dark else "black",
+        )
+
+
+def _frame(
+    axis: Axes, rows: Sequence[str], columns: Sequence[str], names: Mapping[str, str]
+) -> None:
+    """Label rows and columns of a heat map, and part its cells by white lines."""
+    below = [names.get(column, column.replace("_", " ")) for column in columns]
+    axis.set_xticks(range(len(columns)), below, rotation=35, ha="right")
+    axis.set_yticks(range(len(rows)), [names.get(row, row.replace("_", " ")) for row in rows])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_xticks(np.arange(len(columns) - 1) + 0.5, minor=True)
+    axis.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
+    axis.grid(which="minor", color="white", lw=1.5)
+    axis.tick_params(which="minor", length=0)
+
+
+# ------------------------------------------------------------------------------ points with bars
+
+
+def dots(tables: Mapping[str, Table], targets: Sequence[str]) -> Figure:
+    """Draw one panel per study, {title: table}: a row of points per setting, a colour per target.
+
+    Bars are ± 1 standard deviation over seeds; the horizontal axis is for scores from 0 to 1.
+    """
+    columns = min(3, len(tables))
+    fig, axes = figure(-(-len(tables) // columns), columns, width=3.3, height=2.5)
+    for axis, (title, table) in zip(axes.flat, tables.items()):
+        for k, (target, tint) in enumerate(zip(targets, TINTS)):
+            cells = [row[target] for row in table.values()]
+            axis.errorbar(
+                [cell["value"] for cell in cells],
+                np.arange(len(cells)) + (k - (len(targets) - 1) / 2) * 0.18,
+                xerr=[cell["std"] or 0.0 for cell in cells],
+                fmt="o",
+                ms=5,
+                lw=1.4,
+                color=tint,
+                label=target.replace("_", " "),
+            )
+        axis.set_xlim(-0.03, 1.03)
+        _rows(axis, title, [row.replace("_", " ") for row in table])
+    for axis in axes.flat[len(tables) :]:
+        axis.set_visible(False)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=len(targets))
+    return fig
+
+
+def _rows(axis: Axes, title: str, labels: Sequence[str], shown: bool = True) -> None:
+    """Give a panel one row per label, the first on top, and its title."""
+    axis.set_yticks(range(len(labels)), labels if shown else [""] * len(labels))
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.grid(axis="x", color=GRID, lw=0.6)
+    axis.set_title(title, loc="left")
+
+
+def differences(panels: Mapping[str, Mapping[str, Verdict]], kinds: Mapping[str, str]) -> Figure:
+    """Draw one panel per comparison, {title: {task: verdict}}: a point per task with its interval.
+
+    A point has the colour of kinds[task] and is filled where its interval excludes zero.
+    """
+    fig, axes = figure(1, len(panels), width=3.6, height=0.9 + 0.3 * len(kinds))
+    shown = [panel[name] for panel in panels.values() for name in kinds]
+    reach = 1.15 * max(min(verdict.half, 0.5) + abs(verdict.mean) for verdict in shown)
+    for axis, (title, panel) in zip(axes[0], panels.items()):
+        axis.axvline(0, color="#888888", lw=1)
+        for row, (name, kind) in enumerate(kinds.items()):
+            verdict, tint = panel[name], color(kind)
+            axis.errorbar(
+                verdict.mean,
+                row,
+                xerr=min(verdict.half, 9),  # one seed: across the panel
+                fmt="o",
+                ms=6,
+                lw=1.6,
+                color=tint,
+                mfc=tint if verdict.sign else "white",
+                label=kind,
+            )
+        axis.set(xlim=(-reach, reach), xlabel="difference in accuracy")
+        _rows(axis, title, list(kinds), shown=axis is axes[0, 0])
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    unique = dict(zip(labels, handles))
+    fig.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=len(unique))
+    return fig
+
+
+def tradeoff(table: Table, x: str, y: Sequence[str]) -> Figure:
+    """Draw one panel per column of `y` against column `x`, a named point per row of the table.
+
+    Bars are ± 1 standard deviation over seeds.
+    """
+    fig, axes = figure(1, len(y), width=3.3, height=2.7)
+    for axis, quantity in zip(axes[0], y):
+        for (name, row), tint in zip(table.items(), TINTS):
+            across, up = row[x], row[quantity]
+            bars = {"xerr": across["std"] or 0, "yerr": up["std"] or 0}
+            style = {"fmt": "o", "ms": 6, "color": tint, "label": name}
+            axis.errorbar(across["value"], up["value"], **bars, **style)
+        axis.set_xlabel(x)
+        axis.set_title(quantity, loc="left")
+        axis.margins(0.15)
+        axis.grid(color=GRID, lw=0.6)
+    axes[0, 0].legend(fontsize=9)
+    return fig

@@ -1,0 +1,253 @@
+"""Sentences of a page, each built from the metrics that it states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from msr.report.metrics import Table
+from msr.report.tables import difference, number, show, words
+from msr.report.verdict import NOTE, between, compared, leads, located, promised
+
+# ------------------------------------------------------------------------------ what made a page
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the first lines of a page say about its run."""
+
+    source: str  # what the images are, in words
+    n_train: int  # images trained on
+    n_val: int  # images held out
+    image_size: int  # pixels
+    epochs: float
+    batch_size: int
+    family: str
+    backbone: str
+    spaces: Mapping[str, int]  # the dimensions of each space
+    seeds: int
+    device: str  # its type, such as cpu or cuda
+    probed: tuple[int, int] | None = None  # images that probes are fitted on, scored on
+    files: str = ""  # what was met while reading image files
+    own_images: bool = False  # the notebook takes a data_dir
+    paper: str = "paper"  # the profile of the paper's scale, for this notebook
+
+
+SHORT = {
+    "smoke": "This is a test of the code, too short to learn anything.",
+    "quick": "This is a short run: `make book PROFILE=standard` trains longer.",
+}
+
+
+def made_by(notebook: str, profile: str, facts: Facts) -> str:
+    """Return the first lines of a page: the data, the profile, and how to get better results."""
+    further = f"To go further: more `epochs`, or a GPU and `book/profiles/{facts.paper}.yml`."
+    sizes = ", ".join(f"{name} {size}" for name, size in facts.spaces.items())
+    parts = [
+        f"**This page ran on {facts.source}**: {facts.n_train:,} images for training, "
+        f"{facts.n_val:,} held out, {facts.image_size} px.",
+        f"Profile `{profile}`: {facts.epochs} epochs with batches of {facts.batch_size}, "
+        f"family `{facts.family}`, backbone `{facts.backbone}`, spaces {sizes}, "
+        f"{_seeds(facts.seeds)}, on {facts.device}{_probed(facts.probed)}.",
+        (SHORT | {"standard": further}).get(profile, ""),
+        f"Files: {facts.files}." if facts.files else "",
+    ]
+    text = " ".join(part for part in parts if part)
+    if not facts.own_images:
+        return text
+    command = f"papermill book/{notebook}.ipynb out.ipynb -p data_dir FOLDER -p epochs 100"
+    return f"{text}\n\nWith your own images: `{command}`."
+
+
+def _seeds(n: int) -> str:
+    """Return '1 seed', '2 seeds' and so on."""
+    return f"{n} seed{'s' * (n > 1)}"
+
+
+def _probed(counts: tuple[int, int] | None) -> str:
+    """Return on how many images the probes were fitted and scored, if the page has any."""
+    if counts is None:
+        return ""
+    return f"; probes fitted on {counts[0]:,} images and scored on {counts[1]:,}"
+
+
+def numerical_by(
+    profile: str,
+    *,
+    content: int,
+    styles: Sequence[int],
+    steps: int,
+    batch_size: int,
+    depth: int,
+    width: int,
+    seeds: int,
+    device: str,
+    probe_samples: int,
+) -> str:
+    """Return the first lines of the numerical page.
+
+    content and styles are numbers of latent dimensions, depth and width those of the encoder.
+    """
+    parts = [
+        f"**This page drew its own latents**: {content} dimensions of content, "
+        f"{' + '.join(map(str, styles))} of style.",
+        f"Profile `{profile}`: {steps:,} steps of {batch_size:,} fresh latents, an encoder with "
+        f"{depth} layers of width {width}, {_seeds(seeds)}, on {device}; probes fitted on "
+        f"{probe_samples:,} samples and scored on {probe_samples:,} others.",
+        SHORT.get(profile, ""),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+# -------------------------------------------------------------------- does the theory's map hold?
+
+
+def promises(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> str:
+    """Say for each target whether it is encoded where the theory puts it, one line each.
+
+    homes: {factor or target: space}. The targets are those of the table that have their home
+    among `spaces`; a label is judged by its linear probe. Empty where there are none.
+    """
+    lines, place = [], located(table, spaces, homes)
+    for target, verdict in leads(table, spaces, homes).items():
+        home = place[target]
+        own, rival = table[home][target], best_of(table, target, [s for s in spaces if s != home])
+        lines.append(
+            f"- *{words(target)}* belongs to `{home}`: {show(own)} from it, at most "
+            f"{show(table[rival][target])} elsewhere (`{rival}`); lead {difference(verdict)}, "
+            f"{promised(verdict)}."
+        )
+    return _noted(lines)
+
+
+def sprites_promises(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> str:
+    """Say from where each factor of a sprite is predicted, and what the joined spaces lose.
+
+    homes: {factor: space}. The loss against h is the largest over all factors, and its verdict is
+    corrected over all of them.
+    """
+    lines, place = [], located(table, spaces, homes)
+    for target, verdict in leads(table, spaces, homes).items():
+        home = place[target]
+        rest = ", ".join(f"{show(table[s][target])} from `{s}`" for s in spaces if s != home)
+        lines.append(
+            f"- *{words(target)}*: {show(table[home][target])} from `{home}`; {rest}; "
+            f"lead {difference(verdict)}, {promised(verdict)}."
+        )
+    changes = between(table, "joined", table, "h", list(table["h"]))
+    worst = min(changes, key=lambda target: changes[target].mean)
+    lines.append(
+        f"- *All spaces together* against $h$: the largest loss is on {words(worst)}, "
+        f"{difference(changes[worst])}, {compared(changes[worst])}."
+    )
+    return _noted(lines)
+
+
+def task_promises(kinds: Table, spaces: Sequence[str]) -> str:
+    """Say for each kind of task that has a space of its own whether that space leads the others.
+
+    kinds[space][kind]: mean accuracy over the tasks of that kind; rows h and joined as well.
+    """
+    lines = []
+    for kind, verdict in leads(kinds, spaces, {space: space for space in spaces}).items():
+        rival = best_of(kinds, kind, [space for space in spaces if space != kind])
+        lines.append(
+            f"- *{kind}* tasks: {show(kinds[kind][kind])} from `{kind}`, at most "
+            f"{show(kinds[rival][kind])} from another space (`{rival}`); lead "
+            f"{difference(verdict)}, {promised(verdict)}. From `joined` "
+            f"{show(kinds['joined'][kind])}, from `h` {show(kinds['h'][kind])}."
+        )
+    return _noted(lines)
+
+
+def best_of(table: Table, target: str, spaces: Sequence[str]) -> str:
+    """Return the space with the highest mean score on a target."""
+    return max(spaces, key=lambda space: table[space][target]["value"])
+
+
+def _noted(lines: Sequence[str]) -> str:
+    """Return lines that hold verdicts, and below them how these were made; empty for no lines."""
+    return "\n".join([*lines, "", NOTE]) if lines else ""
+
+
+def sensitivity_sentence(table: Table, spaces: Sequence[str]) -> str:
+    """Put the sensitivity matrix into words: each style, then content. Empty without styles."""
+    styles = [space for space in spaces if space != "content"]
+    if not styles:
+        return ""
+    parts = []
+    for style in styles:
+        own = table[style][style]["value"]
+        most = max((table[style][g]["value"] for g in styles if g != style), default=0.0)
+        rest = f" and at most {number(most)} to another" if len(styles) > 1 else ""
+        if most > 0:
+            rest += f" ({number(own / most, 0 if own > 10 * most else 1)} times as much)"
+        parts.append(f"`{style}` has sensitivity {number(own)} to its own group{rest}")
+    most = max(table["content"][group]["value"] for group in styles)
+    return f"In numbers: {'; '.join(parts)}. `content` has at most {number(most)} to any of them."
+
+
+# --------------------------------------------------------------------------- the numerical page
+
+
+def blocks_sentences(tables: Mapping[str, Table], spaces: Sequence[str]) -> str:
+    """Say for each regime what R² a block has from its own space, at least, and elsewhere, at most.
+
+    In the causal regime the exogenous noise of a style takes the place of the style itself.
+    """
+    lines = []
+    for regime, table in tables.items():
+        kind = "exogenous" if regime == "causal" else "style"
+        name = "exogenous noise" if regime == "causal" else "style"
+        block = {space: space.replace("style", kind) for space in spaces}  # what each should hold
+        worst = min(spaces[1:], key=lambda s: table[s][block[s]]["value"])
+        wrong = max(table[a][block[b]]["value"] for a in spaces for b in spaces if a != b)
+        lines.append(
+            f"- *{regime}*: content is predicted from `content` with R² "
+            f"{show(table['content']['content'])}; each {name} from its own space with at least "
+            f"{show(table[worst][block[worst]])} (`{worst}`); all other entries of these are at "
+            f"most {number(wrong)}."
+        )
+    return "\n".join(lines)
+
+
+def given_content(table: Table, styles: Sequence[str]) -> str:
+    """Say how well a style is predicted from its space alone, and from it and content together."""
+    return "\n".join(
+        f"- `{s}`: R² {show(table[s][s])} from its space alone, "
+        f"{show(table[s][s + '_given_content'])} from its space and content together; "
+        f"content is predicted from its space with {show(table[s]['content'])}."
+        for s in styles
+    )
+
+
+def turn_sentence(score: Mapping[str, float]) -> str:
+    """Put the counterexample of the turned style into numbers."""
+    return (
+        f"The loss at the perfect embedding is {number(score['loss_style'], 4)}, with the style "
+        f"turned it is {number(score['loss_turned'], 4)}. The R² of the style is "
+        f"{number(score['turned'])} from the turned block alone, and "
+        f"{number(score['turned_given_content'])} from the turned block and content together."
+    )
+
+
+def study_sentences(studies: Mapping[str, Table], dropped: Table, last: str) -> str:
+    """Put the studies of sizes, of a key that shares nothing and of narrow augmentation into words.
+
+    dropped: the table of the run whose key for the space `last` shares nothing with the query.
+    """
+    sizes, narrow = studies["sizes"], studies["augmentation"]
+    first = next(iter(narrow))
+    lines = [
+        f"- *Sizes.* With {name}: content {show(row['content'])}, styles {show(row['style'])}, "
+        f"leak {show(row['leak'])}."
+        for name, row in sizes.items()
+    ]
+    lines += [
+        f"- *A key that shares nothing*: its space predicts its style with R² "
+        f"{show(dropped[last][last])} and content with {show(dropped[last]['content'])}; the "
+        f"content space predicts content with {show(dropped['content']['content'])}.",
+        f"- *Narrow augmentation* ({first}): content {show(narrow[first]['content'])}, "
+        f"styles {show(narrow[first]['style'])}.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,136 @@
+"""The files of a run: its configuration, its last two checkpoints, and the weights for others.
+
+    config.json                 the request: training settings, network, experiment
+    checkpoint-00001200.pt      after 1,200 steps: model, optimizer, objective (with λ), generator,
+                                rng, step, recent rows of the log, config; the last two are kept
+    model.safetensors           the newest weights, with config.json in the metadata: this file
+                                alone is enough for `msr.load`
+    log.jsonl, events.*         every term of the loss, as lines and for TensorBoard
+
+Tensors and JSON only: loading a checkpoint runs no code (`weights_only=True`). A file is written
+under another name, synced to the disk and renamed, so that a job may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import safetensors.torch
+import torch
+
+KEPT = 2  # checkpoints
+
+
+def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Let `fill(file)` write a file that takes the place of `path` once it is whole and on disk."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with open(beside, "wb") as file:
+        fill(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    with contextlib.suppress(OSError):  # sync the new name too, on file systems that can
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_config(folder: Path, config: dict) -> None:
+    """Write config.json."""
+    write(folder / "config.json", lambda file: file.write(json.dumps(config, indent=1).encode()))
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder, newest first."""
+    return sorted(folder.glob("checkpoint-*.pt"), reverse=True)
+
+
+def save(folder: Path, state: dict) -> None:
+    """Write `state` as the newest checkpoint, delete all but the last two, and write the weights.
+
+    state: holds `step`, `model` (a state_dict) and `config` (a JSON text) among others.
+    """
+    write(folder / f"checkpoint-{state['step']:08d}.pt", lambda file: torch.save(state, file))
+    for old in checkpoints(folder)[KEPT:]:
+        old.unlink()
+    weights = {name: value.detach().cpu().contiguous() for name, value in state["model"].items()}
+    blob = safetensors.torch.save(weights, {"config": state["config"], "step": str(state["step"])})
+    write(folder / "model.safetensors", lambda file: file.write(blob))
+
+
+def latest(folder: str | Path) -> dict | None:
+    """Return the newest readable checkpoint, on the CPU, or None if the folder has none.
+
+    Raises ValueError when there are checkpoints and none of them can be read.
+    """
+    found, problem = checkpoints(Path(folder)), ""
+    for path in found:
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file: torch raises errors of many kinds
+            problem = (str(error).splitlines() or [type(error).__name__])[0]
+            print(f"{path} cannot be read ({problem}); trying the one before", flush=True)
+    if found:
+        raise ValueError(
+            f"no checkpoint in {folder} can be read ({problem}); "
+            "move the folder away to begin again"
+        )
+    return None
+
+
+def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+    """Return by name what two configurations do not share, as "epochs = 10, now 20"."""
+    lines = []
+    for name in sorted({*old, *new}):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            lines.append(f"{prefix}{name} = {a!r}, now {b!r}")
+    return [line.removeprefix("training.").removeprefix("experiment.") for line in lines]
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a run's folder to the first free of <folder>.old, <folder>.old2, … and return that."""
+    names = (folder.with_name(f"{folder.name}.old{n if n > 1 else ''}") for n in range(1, 10**6))
+    old = next(path for path in names if not path.exists())
+    folder.rename(old)
+    return old
+
+
+def rng() -> dict:
+    """Return the state of this process's global random numbers: torch, CUDA, NumPy and Python."""
+    numpy = np.random.get_state(legacy=False)
+    keys, position = numpy["state"]["key"], numpy["state"]["pos"]
+    version, python, gauss = random.getstate()
+    state = {
+        "torch": torch.get_rng_state(),
+        "numpy": [
+            torch.from_numpy(keys.astype(np.int64)),
+            position,
+            numpy["has_gauss"],
+            numpy["gauss"],
+        ],
+        "python": [version, list(python), gauss],
+    }
+    return state | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else {})
+
+
+def set_rng(state: dict) -> None:
+    """Put the global random numbers back into a state that `rng` returned."""
+    torch.set_rng_state(state["torch"])
+    keys, *rest = state["numpy"]
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), *rest))
+    version, python, gauss = state["python"]
+    random.setstate((version, tuple(python), gauss))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

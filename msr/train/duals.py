@@ -1,0 +1,15 @@
+"""Adaptive λ: maximise the joint entropy subject to c_m ≤ ε, by dual ascent. A pure function."""
+
+from __future__ import annotations
+
+import torch
+
+
+def step(
+    lambdas: torch.Tensor, violation: torch.Tensor, epsilon: float, rate: float | torch.Tensor
+) -> torch.Tensor:
+    """Return the next weights λ_m ← max(0, λ_m + η (c_m − ε)), shape [M + 1].
+
+    lambdas: λ [M + 1]; violation: c [M + 1], already averaged over ranks; rate: η.
+    """
+    return (lambdas + rate * (violation - epsilon)).clamp(min=0)

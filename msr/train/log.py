@@ -1,0 +1,98 @@
+"""The log of a run: every term of every space, as JSON lines and for TensorBoard."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from msr import dist
+from msr.objective import Terms
+from msr.train import checkpoint
+
+
+class Log:
+    """The lines of a run, in `lines` and, on rank 0, in a folder where one is given.
+
+    folder: gets log.jsonl and TensorBoard events, or None. spaces: names of the spaces. step: the
+    run is resumed from there; the lines that it wrote up to this step stay.
+    """
+
+    def __init__(self, folder: Path | None, spaces: Sequence[str], step: int = 0):
+        terms = ("align", "violation", "lambda")
+        self.names = ["loss", "spread", *(f"{term}/{space}" for term in terms for space in spaces)]
+        self.folder = folder
+        self.lines = lines_of(folder, step) if folder else []
+        self.file: Any = None
+        self.board: Any = None
+        if folder and dist.rank() == 0:
+            from torch.utils.tensorboard import SummaryWriter
+
+            folder.mkdir(parents=True, exist_ok=True)
+            text = "".join(json.dumps(line) + "\n" for line in self.lines)
+            checkpoint.write(folder / "log.jsonl", lambda file: file.write(text.encode()))
+            self.file = open(folder / "log.jsonl", "a")
+            self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+        self.last = time.perf_counter()  # when the last line was written
+
+    @property
+    def line(self) -> dict:
+        """The last line, or an empty one."""
+        return self.lines[-1] if self.lines else {}
+
+    def mean(self, recent: list[torch.Tensor], asked: bool) -> tuple[list[float], bool]:
+        """Return the means over steps and ranks of rows [2 + 3 (M + 1)], and a shared yes or no.
+
+        asked: whether this rank was asked to stop. The second result is whether any rank was; it
+        travels with the means, so that the ranks agree at the cost of one read.
+        """
+        values = torch.stack(recent).mean(dim=0)
+        asked_too = values.new_tensor([float(asked)])
+        *means, any_asked = dist.mean(torch.cat([values, asked_too])).tolist()
+        return means, any_asked > 0
+
+    def write(self, values: Sequence[float], images: int, **where: float) -> None:
+        """Add a line: where it stands (step, epoch, lr), the speed, and the values by name.
+
+        images: the number trained on since the last line, for `images_per_second`.
+        """
+        speed = images / (time.perf_counter() - self.last)
+        line = {**where, "images_per_second": speed, **dict(zip(self.names, values))}
+        self.lines.append(line)
+        if self.file:
+            self.file.write(json.dumps(line) + "\n")
+            self.file.flush()
+            for name, value in line.items():
+                self.board.add_scalar(name, value, line["step"])
+        self.last = time.perf_counter()
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.file:
+            self.file.close()
+            self.board.close()
+
+
+def row(terms: Terms) -> torch.Tensor:
+    """Return a step's values in the order of `Log.names`: [2 + 3 (M + 1)], on the device."""
+    loss = torch.stack([terms.loss.detach(), terms.spread])
+    return torch.cat([loss, terms.align, terms.violation, terms.lambdas])
+
+
+def lines_of(folder: Path, step: int) -> list[dict]:
+    """Return the lines of a folder's log.jsonl up to `step`, without one that a kill cut short."""
+    path = folder / "log.jsonl"
+    if not step or not path.exists():
+        return []
+    lines = []
+    for text in path.read_text().splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(text))
+    return [line for line in lines if line["step"] <= step]

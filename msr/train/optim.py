@@ -1,0 +1,125 @@
+"""Optimisers and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from msr.config import choose
+from msr.train.settings import Optimizer
+
+OPTIMIZERS: tuple[str, ...] = typing.get_args(Optimizer)
+
+
+class LARS(torch.optim.Optimizer):
+    """SGD with momentum whose step in each weight scales with that weight's norm (You et al. 2017).
+
+        g ← g + wd · w;  g ← trust · ‖w‖ / ‖g‖ · g;  v ← momentum · v + g;  w ← w − lr · v
+
+    A parameter group with `adapt` false (biases, normalisation) is trained by plain SGD with
+    momentum. Nothing is read back from the device.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust: float = 1e-3,
+        adapt: bool = True,
+    ):
+        defaults = dict(
+            lr=lr, momentum=momentum, weight_decay=weight_decay, trust=trust, adapt=adapt
+        )
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Take one step; return the value of `closure`, which computes the loss anew, if given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for w in group["params"]:
+                if w.grad is None:
+                    continue
+                g = adapted(w, w.grad, group) if group["adapt"] else w.grad
+                state = self.state[w]
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(w)
+                v = state["momentum"].mul_(group["momentum"]).add_(g)
+                w.add_(v, alpha=-group["lr"])
+        return loss
+
+
+def adapted(w: torch.Tensor, g: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+    """Return the gradient g of a weight w with weight decay, scaled to trust · ‖w‖.
+
+    Where the weight or the gradient is zero, the gradient is not scaled.
+    """
+    g = g + group["weight_decay"] * w
+    weight, slope = w.norm(), g.norm()
+    moving = (weight > 0) & (slope > 0)
+    ratio = group["trust"] * weight / torch.where(moving, slope, 1.0)
+    return g * torch.where(moving, ratio, 1.0)
+
+
+def parameter_groups(
+    model: nn.Module, weight_decay: float, backbone_rate: float = 1.0
+) -> list[dict[str, Any]]:
+    """Return the trainable parameters in groups of equal rate and weight decay.
+
+    Matrices and kernels get weight decay, and LARS adapts them (`adapt`); biases and normalisation
+    get neither. `share` is the group's share of the learning rate: backbone_rate for parameters
+    whose names begin as `model.loaded` says, else 1.
+    """
+    slow = getattr(model, "loaded", ()) if backbone_rate != 1 else ()
+    parts: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            share = backbone_rate if name.startswith(slow) else 1.0
+            parts.setdefault((share, p.dim() > 1), []).append(p)
+    return [
+        {
+            "params": parts[share, is_weight],
+            "weight_decay": weight_decay if is_weight else 0.0,
+            "adapt": is_weight,
+            "share": share,
+        }
+        for share, is_weight in sorted(parts, reverse=True)
+    ]
+
+
+def make(
+    name: str, model: nn.Module, lr: float, weight_decay: float, backbone_rate: float = 1.0
+) -> torch.optim.Optimizer:
+    """Return the optimiser `adamw`, `lars` or `sgd` (the last two with momentum 0.9).
+
+    lr: already scaled to the batch size. Raises ValueError for another name.
+    """
+    choose("optimizer", name, OPTIMIZERS)
+    groups = parameter_groups(model, weight_decay, backbone_rate)
+    if name == "lars":
+        return LARS(groups, lr=lr)
+    for group in groups:
+        del group["adapt"]
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=lr)
+    return torch.optim.SGD(groups, lr=lr, momentum=0.9)
+
+
+def warmup_cosine(step: int, total: int, warmup: int) -> float:
+    """Return the share of the peak rate at a step, counted from 0.
+
+    Linear from 1/warmup to 1, then half a cosine down to 0 at `total`.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))

@@ -1,0 +1,78 @@
+"""Finding an earlier run in its folder: resume it, refuse it, load it, or set it aside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from msr import dist
+from msr.train import checkpoint
+from msr.train.settings import Training
+
+
+def find(folder: Path | None, config: dict, total: int, name: str, fresh: bool) -> dict | None:
+    """Return the checkpoint in `folder` to resume from, or None to begin at step 0.
+
+    A run with the same configuration is resumed, or loaded when its `total` steps are done. A
+    complete run with another one is set aside as `<folder>.old`, as is any run when `fresh`. Rank 0
+    decides, renames and prints, calling the run `name`; the other ranks read what it chose.
+
+    Raises ValueError, one line, for an unfinished run with other settings, for a folder whose
+    checkpoints are all unreadable, and when the ranks do not share the folder.
+    """
+    saved, error = None, ""
+    if folder and dist.rank() == 0:
+        saved, error = _decide(folder, config, total, name, fresh)
+    error, step = dist.everyone((error, saved and saved["step"]))[0]
+    if error:
+        raise ValueError(error)
+    if folder and step and dist.rank():
+        saved = checkpoint.latest(folder)
+    if any(found != step for found in dist.everyone(saved and saved["step"])):
+        raise ValueError(
+            f"not every machine sees the checkpoint of step {step} in {folder}; "
+            "put out_dir on a disk that all of them share"
+        )
+    return saved
+
+
+def _decide(
+    folder: Path, config: dict, total: int, name: str, fresh: bool
+) -> tuple[dict | None, str]:
+    """Return (the checkpoint or None, the error or an empty text); sets aside what must give way.
+
+    The error is returned, not raised, so that all ranks can raise it together.
+    """
+    saved = None if fresh else checkpoint.latest(folder)
+    changed = changes(json.loads(saved["config"]), config) if saved else []
+    named = "; ".join(changed[:4])
+    if saved and changed and saved["step"] < json.loads(saved["config"])["steps"]:
+        more = " …" if changed[4:] else ""
+        return None, (
+            f"{folder} holds an unfinished run with other settings ({named}{more}); "
+            "give those to resume it, or another out_dir, or fresh = True to begin again"
+        )
+    if saved is None or changed:
+        if (folder / "config.json").exists():
+            reason = "an earlier run" if fresh else "a run without a checkpoint"
+            held = f"a complete run with {named}" if changed else reason
+            aside = checkpoint.set_aside(folder).name
+            print(f"{name}: {folder} held {held}: set aside as {aside}", flush=True)
+        return None, ""
+    if saved["step"] == total:
+        print(f"{name}: complete in {folder}, not trained again (fresh = True would)", flush=True)
+    else:
+        print(f"{name}: resuming from step {saved['step']} of {total} in {folder}", flush=True)
+    return saved, ""
+
+
+def changes(old: dict, new: dict) -> list[str]:
+    """Return by name what decides the run and differs: "epochs = 10, now 20".
+
+    A training setting that an old record lacks, being newer than the record, counts as its default.
+    `save_every` is left out: it decides only when to save.
+    """
+    defaults = {name: field.default for name, field in Training.model_fields.items()}
+    old = old | {"training": defaults | old["training"]}
+    lines = checkpoint.differences(old, new)
+    return [line for line in lines if not line.startswith("save_every")]

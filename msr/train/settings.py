@@ -1,0 +1,40 @@
+"""The hyperparameters of training: how long, how fast, and with which safeguards."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from msr.config import Config, Number, Whole
+
+Optimizer = Literal["adamw", "lars", "sgd"]
+Precision = Literal["auto", "bf16", "float32"]
+
+
+class Training(Config):
+    """Hyperparameters of `msr.fit`, checked by name, type and range before anything starts."""
+
+    epochs: Whole = Field(100, ge=1, description="passes over the training images")
+    batch_size: Whole = Field(128, ge=2, description="images per step, over all ranks")
+    optimizer: Optimizer = Field("adamw", description="adamw (small CPU runs), lars or sgd")
+    lr: Number = Field(1e-3, ge=0, description="peak rate; lars and sgd: per 256 images")
+    weight_decay: Number = Field(1e-6, ge=0, description="not on biases and normalisation")
+    warmup_epochs: Number = Field(1.0, ge=0, description="linear warm-up, then cosine to 0")
+    clip: Number = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
+    precision: Precision = Field("auto", description="auto: bf16 where the processor has it")
+    compile: bool = Field(False, description="compile the network with torch.compile")
+    adaptive: bool = Field(False, description="adjust λ by dual ascent")
+    epsilon: Number = Field(0.1, ge=0, description="the violation that adaptive λ allows")
+    dual_rate: Number = Field(0.01, ge=0, description="η of the λ step, cosine to 0")
+    dual_warmup_epochs: Number = Field(1.0, ge=0, description="epochs before λ first moves")
+    backbone_rate: Number = Field(1.0, ge=0, description="share of lr of loaded weights; 0: none")
+    sync_batchnorm: bool = Field(True, description="batch normalisation over all ranks")
+    save_every: Whole = Field(0, ge=0, description="steps between checkpoints; 0: each epoch")
+    seed: Whole = Field(0, ge=0, description="of the data order and of every augmentation")
+    log_every: Whole = Field(50, ge=1, description="steps between two lines of the log")
+
+    @property
+    def peak_lr(self) -> float:
+        """The peak rate at this batch size: lars and sgd scale linearly (Goyal et al. 2017)."""
+        return self.lr if self.optimizer == "adamw" else self.lr * self.batch_size / 256

@@ -1,0 +1,73 @@
+"""The state of a run: everything that its remaining steps depend on, saved and restored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from msr import dist
+from msr.models import MultiSpace
+from msr.objective import Objective
+from msr.train import checkpoint
+
+
+@dataclass
+class State:
+    """What changes from step to step.
+
+    generator: draws the views; on the CPU and equal on all ranks, so that the views do not depend
+    on device or ranks. step: the number of steps done; it places the schedule and the data, whose
+    order is a function of (seed, epoch). recent: one row of the log for each step since its last
+    line, on the device.
+    """
+
+    model: MultiSpace
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    step: int = 0
+    recent: list[torch.Tensor] = field(default_factory=list)
+
+    def save(self, folder: Path | None, config: dict) -> None:
+        """Write a checkpoint, unless there is no folder or a weight is not finite.
+
+        Every rank calls this, since each has random numbers of its own; rank 0 writes.
+        """
+        if folder is None or not all_finite(self.model):
+            return
+        rng = dist.everyone(checkpoint.rng())
+        if dist.rank() == 0:
+            saved = {
+                "step": self.step,
+                "model": self.model.state_dict(),
+                "objective": self.objective.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.get_state(),
+                "rng": rng,
+                "recent": torch.stack(self.recent) if self.recent else torch.empty(0),
+                "config": json.dumps(config),
+            }
+            checkpoint.save(folder, saved)
+
+    def restore(self, saved: dict) -> None:
+        """Take over a checkpoint; a rank that it does not know keeps its own random numbers."""
+        self.model.load_state_dict(saved["model"])
+        self.objective.load_state_dict(saved["objective"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.generator.set_state(saved["generator"])
+        if dist.rank() < len(saved["rng"]):
+            checkpoint.set_rng(saved["rng"][dist.rank()])
+        device = self.objective.lambdas.device
+        self.recent = list(saved["recent"].to(device).unbind(0))
+        self.step = saved["step"]
+
+
+def all_finite(model: torch.nn.Module) -> bool:
+    """Return whether every weight is finite, so that no checkpoint holds those of a failed step.
+
+    The one read from the device per checkpoint.
+    """
+    return bool(torch.stack([p.isfinite().all() for p in model.state_dict().values()]).all())

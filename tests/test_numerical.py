@@ -1,0 +1,111 @@
+"""The numerical experiment: its parameters, one whole small run, and the measures beside it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from msr.data.latents import Latents, turned_by
+from msr.evaluate import probes
+from msr.experiments import numerical
+
+
+def test_the_probe_is_one_for_an_invertible_map_and_zero_for_noise():
+    x = torch.randn(8000, 2, generator=torch.Generator().manual_seed(0)).numpy()
+    y = np.stack([x[:, 0] + 0.5 * np.tanh(2 * x[:, 0]), x[:, 1] - 0.4 * np.sin(x[:, 1])], 1)
+    noise = np.random.default_rng(0).normal(size=(8000, 2))
+    assert probes.regress(x[:4000], y[:4000], x[4000:], y[4000:]).min() > 0.995
+    assert np.abs(probes.regress(noise[:4000], y[:4000], noise[4000:], y[4000:])).max() < 0.01
+
+
+SMALL = numerical.Setting(
+    Latents(2, (1, 1)), steps=4, batch_size=32, width=16, probe=200, device="cpu"
+)
+
+
+def test_a_whole_small_run(tmp_path):
+    run = numerical.run(SMALL, 0, tmp_path / "run")
+    targets = {"content", "style_1", "style_2", "exogenous_1", "exogenous_2"}
+    assert set(run.table) == {"h", "content", "style_1", "style_2", "joined"}
+    assert set(run.table["h"]) == targets
+    assert set(run.table["style_1"]) == targets | {"style_1_given_content"}
+    assert (tmp_path / "run" / "log.jsonl").exists()
+    assert numerical.run(SMALL, 0).table == run.table
+    assert numerical.run(SMALL, 1).table != run.table
+    assert set(numerical.summary(run)) == {"content", "style", "leak", "seconds"}
+    parts = {"disentanglement", "completeness", "informativeness", "explicitness", "size"}
+    assert set(numerical.dci_es(run, 200, 0)) == parts
+
+
+def test_spaces_of_simclr_lie_on_spheres():
+    spheres = numerical.run(replace(SMALL, family="simclr", sizes=(3, 2, 2)), 0)
+    z = numerical.embed(spheres, torch.randn(5, 4))
+    np.testing.assert_allclose(np.linalg.norm(z["style_1"], axis=1), 1, atol=1e-5)
+
+
+def test_the_ceiling_is_high_and_belongs_to_the_mixing():
+    scores = numerical.ceiling(Latents(2, (1,)), 3000, 0)["x"]
+    assert set(scores) == {"content", "style_1", "exogenous_1"} and min(scores.values()) > 0.95
+
+
+def test_the_turn_cannot_be_seen_by_the_loss():
+    pair = Latents(2, (2,))
+    _, blocks = pair.sample(4096, torch.Generator().manual_seed(1))
+    s, c = blocks["style_1"], blocks["content"]
+
+    def loss(style):
+        return numerical.loss_of(pair, torch.cat([c, style], 1), 0.7)
+
+    assert loss(s) == pytest.approx(loss(turned_by(s, c)), abs=0.02)
+    assert loss(c) > loss(s) + 0.5, "a copy of content must cost"
+
+
+# ------------------------------------------------------------------------------------- parameters
+
+GOOD = dict(
+    steps=4,
+    samples=32,
+    seeds=1,
+    seed=0,
+    content=2,
+    styles="1,1",
+    block_content=2,
+    block_styles="2",
+    width=16,
+    depth=2,
+    probe_samples=100,
+    precision="float32",
+    device="cpu",
+)
+
+
+def prepare(**changes):
+    return numerical.prepare(numerical.Parameters(**GOOD | changes))
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({"step": 3}, "unknown parameter 'step' .did you mean 'steps'"),
+        ({"styles": "1;1"}, "styles = '1;1'; give a whole number"),
+        ({"styles": "1,0"}, "every block needs at least one dimension"),
+        ({"samples": 1}, "samples = 1; give 2 or more"),
+        ({"steps": "many"}, "steps = 'many'; give a whole number"),
+        ({"noise": 0}, "noise = 0; give a number above 0"),
+        ({"lr": float("nan")}, "lr = nan; give a finite number"),
+        ({"precision": "fp16"}, "precision = 'fp16'; give 'auto', 'bf16' or 'float32'"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used here"),
+    ],
+)
+def test_bad_parameters_are_one_clear_line(changes, says):
+    with pytest.raises(ValueError, match=says) as error:
+        prepare(**changes)
+    assert "\n" not in str(error.value)
+
+
+def test_prepare():
+    base, headline, blocks = prepare(styles=5)
+    assert headline.styles == (5,) and blocks.styles == (2,)
+    assert base.spaces.sizes == (2, 5) and base.options == (("temperature", 0.7),)
+    assert numerical.build(base, 0)[1].lambdas.tolist() == [3, 3]
