@@ -25,9 +25,8 @@ format: $(VENV)/.dev sync  ## format the code and sort its imports
 notebook: $(VENV)/.book  ## start an experiment of your own: NAME=mine [DATA=folder]
 	@$(BIN)/python book/new.py "$(NAME)" --data "$(DATA)"
 
-sync: $(VENV)/.book  ## bring notebooks and their .py into step, redraw the map of the code
-	$(BIN)/jupytext --sync book/*.ipynb
-	$(BIN)/python book/images/layout.py
+sync: $(VENV)/.book  ## bring into step: notebooks, their .py and parameters, the map of the code
+	$(BIN)/python book/sync.py
 
 clean:  ## remove the site, and the runs that it was made from
 	rm -rf _build

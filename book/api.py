@@ -70,6 +70,15 @@ def field(line: ast.stmt) -> str:
     return f"| `{ast.unparse(line.target)}` | {default} | {meaning} |"
 
 
+def exported(path: Path) -> str:
+    """A sentence with the names in a package's `__all__`; empty where there is none."""
+    for line in ast.parse(path.read_text()).body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "__all__":
+            names = ", ".join(f"`{name}`" for name in ast.literal_eval(line.value))
+            return f"It exports {names}.\n"
+    return ""
+
+
 def directive(kind: str, name: str, **options: str) -> str:
     """A directive of Sphinx's autodoc."""
     lines = [f".. {kind}:: {name}", *(f"   :{key}: {value}" for key, value in options.items())]
@@ -79,11 +88,12 @@ def directive(kind: str, name: str, **options: str) -> str:
 def section(name: str) -> str:
     """One module: its docstring, its public classes and functions, the fields of its settings.
 
-    A package's `__init__` gives its docstring alone: what it re-exports stands where it is made.
+    A package's `__init__` gives its docstring and the names that it exports, no more: these are
+    documented where they are made.
     """
     path, title = layout.modules()[name], f"{'###' if '.' in name else '##'} {full(name)}\n"
     if path.name == "__init__.py":
-        return "\n".join([title, directive("automodule", full(name))])
+        return "\n".join([title, directive("automodule", full(name)), exported(path)])
     fields = records(path)
     hidden = {"members": "", "exclude-members": ", ".join(["model_config", *fields])}
     parts = [title, directive("automodule", full(name), **hidden)]

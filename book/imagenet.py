@@ -84,7 +84,6 @@ from msr.report import Metrics, galleries, plots, sentences, tables
 config = imagenet.Parameters.read(globals())
 setup = imagenet.prepare(config)
 metrics = Metrics("imagenet", setup.config.model_dump(), setup.device, config.out_dir)
-all_seeds = range(config.seed, config.seed + config.seeds)
 display(Markdown(sentences.made_by("imagenet", config.profile, setup.facts())))
 
 # %% [markdown]
@@ -140,7 +139,7 @@ torch.testing.assert_close(by_hand, terms.loss)
 # misalignment falls while the joint embedding spreads out.
 
 # %%
-runs = [setup.fit(seed) for seed in all_seeds]
+runs = [setup.fit(seed) for seed in config.all_seeds]
 plots.curves([run.log for run in runs], names)
 
 # %% [markdown]
@@ -211,7 +210,7 @@ galleries.neighbours(setup.val_probe.pixels, nearest)
 # whatever style survives does so in $h$ by accident.
 
 # %%
-baseline = [setup.fit(seed, vanilla=True) for seed in all_seeds if config.vanilla]
+baseline = [setup.fit(seed, vanilla=True) for seed in config.all_seeds if config.vanilla]
 if baseline:
     table = metrics.add("vanilla", [setup.probe(run) for run in baseline])
     rows = ["h", "content"]

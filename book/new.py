@@ -1,6 +1,7 @@
-"""Start a notebook of an experiment on images (`make notebook NAME=mine [DATA=folder]`):
+"""Start a notebook of an experiment on images: `make notebook NAME=mine [DATA=folder]`.
 
-book/mine.ipynb, its paired book/mine.py, a profile for `make book`, and a line in _toc.yml.
+Writes book/mine.ipynb, its paired book/mine.py, and their line in _toc.yml. The profiles in
+book/profiles/ hold for it as for the other notebooks.
 """
 
 from __future__ import annotations
@@ -21,11 +22,6 @@ METADATA = {
     "jupytext": {"formats": "ipynb,py:percent", "cell_metadata_filter": "tags,-all"},
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
 }
-PROFILE = """\
-# What `make book` changes in {name}: a few minutes on two CPU cores.
-epochs: 5
-seeds: 1
-"""
 TEMPLATE = """\
 # %% [markdown]
 # # {title}
@@ -47,7 +43,6 @@ from msr.report import Metrics, galleries, plots, sentences, tables
 config = imagenet.Parameters.read(globals())
 setup = imagenet.prepare(config)
 metrics = Metrics("{name}", setup.config.model_dump(), setup.device, config.out_dir)
-all_seeds = range(config.seed, config.seed + config.seeds)
 display(Markdown(sentences.made_by("{name}", config.profile, setup.facts())))
 
 # %% [markdown]
@@ -70,7 +65,7 @@ galleries.views(originals, Normalise().undo(views), titles, shared)
 # Each space's misalignment falls, while the joint embedding spreads out.
 
 # %%
-runs = [setup.fit(seed) for seed in all_seeds]
+runs = [setup.fit(seed) for seed in config.all_seeds]
 plots.curves([run.log for run in runs], names)
 
 # %% [markdown]
@@ -92,7 +87,7 @@ plots.heatmap(main, columns=styles, title="style probes", cmap="Greens")
 # The same backbone, family and width with one space for everything, trained on as many views.
 
 # %%
-plain = [setup.fit(seed, vanilla=True) for seed in all_seeds if config.vanilla]
+plain = [setup.fit(seed, vanilla=True) for seed in config.all_seeds if config.vanilla]
 if plain:
     vanilla = metrics.add("vanilla", [setup.probe(run) for run in plain])
     display(Markdown(tables.compare(main, vanilla, labels + styles)))
@@ -136,7 +131,7 @@ def listed(toc: str, name: str) -> str:
 
 
 def main() -> None:
-    """The command line: write the four files, say what comes next."""
+    """The command line: write the notebook and its line, say what comes next."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", help="of the notebook, such as mine")
     parser.add_argument("--data", default="", help="a folder of images, or a dataset's name")
@@ -147,7 +142,6 @@ def main() -> None:
     notebook.metadata.update(METADATA)
     jupytext.write(notebook, book / f"{name}.ipynb")
     jupytext.write(notebook, book / f"{name}.py", fmt="py:percent")
-    (book / "profiles" / f"quick-{name}.yml").write_text(PROFILE.format(name=name))
     toc.write_text(listed(toc.read_text(), name))
     print(f"book/{name}.ipynb and book/{name}.py are written; edit either, then `make sync`.")
     print(f"Run it: .venv/bin/papermill book/{name}.ipynb out.ipynb -p epochs 5")

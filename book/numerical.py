@@ -55,13 +55,12 @@ from IPython.display import Markdown, display
 
 from msr.data.latents import REGIMES, Latents, turned_by, wound
 from msr.evaluate import STREAM, probes
-from msr.experiments import numerical
+from msr.experiments import measures, numerical
 from msr.report import Metrics, galleries, plots, sentences, tables
 
 config = numerical.Parameters.read(globals())
 base, whole, blocks = numerical.prepare(config)
 metrics = Metrics("numerical", config.model_dump(), base.on, config.out_dir)
-all_seeds = range(config.seed, config.seed + config.seeds)
 display(Markdown(sentences.numerical_by(config.profile, **numerical.facts(config, base))))
 
 # %% [markdown]
@@ -79,12 +78,14 @@ display(Markdown(sentences.numerical_by(config.profile, **numerical.facts(config
 def train(setting, name, folder):
     """One run per seed."""
     at = f"{config.out_dir}/{folder}"
-    return [numerical.run(setting, s, f"{at}/seed{s}", f"{name}, seed {s}") for s in all_seeds]
+    return [
+        numerical.run(setting, s, f"{at}/seed{s}", f"{name}, seed {s}") for s in config.all_seeds
+    ]
 
 
 def ceiling(latents):
     """One table per seed: what can be predicted from the observation itself."""
-    return [numerical.ceiling(latents, config.probe_samples, s) for s in all_seeds]
+    return [measures.ceiling(latents, config.probe_samples, s) for s in config.all_seeds]
 
 
 regimes = {regime: replace(whole, regime=regime) for regime in REGIMES}
@@ -161,7 +162,7 @@ galleries.planes(planes)
 score = {}
 for name, s in {"style": style, "turned": turned}.items():
     embedding = torch.cat([cause, s], 1)[:4096]
-    score[f"loss_{name}"] = numerical.loss_of(pair, embedding, config.temperature)
+    score[f"loss_{name}"] = measures.loss_of(pair, embedding, config.temperature)
 half = len(z) // 2
 y, y_test = {"s": style[:half].numpy()}, {"s": style[half:].numpy()}
 for name, v in {"turned": turned, "turned_given_content": torch.cat([turned, cause], 1)}.items():
@@ -201,7 +202,7 @@ def over(measure):
 
 
 tabled = {f: metrics.add(f"family_{f}", [r.table for r in some]) for f, some in trained.items()}
-compared = metrics.add("families", over(numerical.summary))
+compared = metrics.add("families", over(measures.summary))
 
 # %%
 display(plots.heatmaps({name: tabled[name] for name in usual}, spaces, spaces))
@@ -220,7 +221,7 @@ display(Markdown(tables.table(compared)))
 
 # %%
 n = config.probe_samples
-scores = metrics.add("dci_es", over(lambda run: numerical.dci_es(run, n, run.seed)))
+scores = metrics.add("dci_es", over(lambda run: measures.dci_es(run, n, run.seed)))
 display(Markdown(tables.table(scores)))
 
 # %% [markdown]
@@ -256,7 +257,7 @@ for title, settings in cells.items():
         if setting not in done:  # a setting that several studies share is trained once
             done[setting] = train(setting, f"{title}: {name}", f"studies/{title}/{name}")
     summaries = [
-        {name: numerical.summary(done[x][i]) for name, x in settings.items()}
+        {name: measures.summary(done[x][i]) for name, x in settings.items()}
         for i in range(config.seeds)
     ]
     studies[title] = metrics.add(title, summaries)

@@ -84,7 +84,6 @@ from msr.report import Metrics, galleries, plots, sentences, tables
 config = sprites.Parameters.read(globals())
 setup = sprites.prepare(config)
 metrics = Metrics("sprites", config.model_dump(), setup.device, config.out_dir)
-names, all_seeds = setup.spaces.names, range(config.seed, config.seed + config.seeds)
 facts = setup.facts(paper="paper-sprites")
 display(Markdown(sentences.made_by("sprites", config.profile, facts)))
 
@@ -115,6 +114,7 @@ galleries.sheet(dsprites.contact_sheet(config.image_size))
 # circle is drawn.
 
 # %%
+names = setup.spaces.names
 originals = setup.val.fetch(torch.arange(5)).float() / 255
 batch = setup.views(originals, torch.Generator().manual_seed(4))  # [V, B, 3, S, S]
 titles = ["query", *(f"key {m}" for m in range(len(batch) - 1))]
@@ -129,7 +129,7 @@ galleries.views(originals, Normalise().undo(batch), titles, shares)
 # family is `entropy`, the theorem's objective made trainable.
 
 # %%
-runs = [setup.fit(seed) for seed in all_seeds]
+runs = [setup.fit(seed) for seed in config.all_seeds]
 plots.curves([run.log for run in runs], names)
 
 # %% [markdown]
@@ -170,7 +170,7 @@ galleries.neighbours(setup.val_probe.pixels, nearest)
 # views.
 
 # %%
-plain = [setup.fit(seed, vanilla=True) for seed in all_seeds]
+plain = [setup.fit(seed, vanilla=True) for seed in config.all_seeds]
 vanilla = metrics.add("vanilla", [sprites.probe(setup, run) for run in plain])
 plots.heatmap(vanilla, ["h", "content"], factors, title="plain SSL")
 
@@ -205,7 +205,7 @@ finer = {"groups": ("color", "zoom", "translation", "rotation"), "sizes": (4, 3,
 finer |= {"strength": "full_circle", "paired": False, "lambdas": (1.0,)}
 finer |= {"epochs": max(1, config.epochs // 2), "out_dir": f"{config.out_dir}/four"}
 split = sprites.vary(setup, **finer)
-fours = [split.fit(seed) for seed in all_seeds]
+fours = [split.fit(seed) for seed in config.all_seeds]
 takes = swap.parts(split.views)
 four = metrics.add("four", [sprites.probe(split, run) for run in fours])
 scores = [{"spaces": swap.swap(split, run, task, takes)[0][0]} for run in fours]

@@ -1,7 +1,7 @@
-"""Bring into step what is written twice (`make sync`):
+"""Bring into step what is written twice: `make sync`.
 
-a notebook and its .py (the newer one wins), a notebook's parameters cell and the record that
-it reads, the map of the code and the imports.
+A notebook and its .py (the newer one wins); a notebook's parameters cell and the record that it
+reads; the map and the table of "How the code is laid out" and the imports.
 """
 
 from __future__ import annotations
@@ -50,6 +50,17 @@ def pair(notebooks: list[Path]) -> None:
     subprocess.run(command, check=True)
 
 
+def stated(page: str) -> str:
+    """The page of the layout with the imports of every room in the last column of its table."""
+    lines = page.splitlines()
+    for i, line in enumerate(lines):
+        room = re.match(r"\| `(\w+)` \|", line)
+        if room and room[1] in layout.ROOMS:
+            start = line[: line.rindex("|", 0, -1) + 1]
+            lines[i] = f"{start} {', '.join(sorted(layout.arrows()[room[1]]))}".rstrip() + " |"
+    return "\n".join([*lines, ""])
+
+
 def main() -> None:
     """Bring the whole book into step."""
     notebooks = sorted(BOOK.glob("*.ipynb"))
@@ -60,6 +71,8 @@ def main() -> None:
             path.write_text(fresh(script, path.stem))
     pair(notebooks)
     (BOOK / "images" / "layout.svg").write_text(layout.draw())
+    page = BOOK / "layout.md"
+    page.write_text(stated(page.read_text()))
 
 
 if __name__ == "__main__":

@@ -85,7 +85,6 @@ setup = transfer.prepare(config)
 downstream = transfer.downstream(config, setup)
 values = {**setup.config.model_dump(), "out_dir": config.out_dir}
 metrics = Metrics("transfer", values, setup.device, config.out_dir)
-all_seeds = range(config.seed, config.seed + config.seeds)
 display(Markdown(sentences.made_by("transfer", config.profile, setup.facts(probed=False))))
 
 # %% [markdown]
@@ -128,8 +127,8 @@ galleries.sheet({world: task.train.pixels[:8] for world, task in seen})
 # so the plain one trains for more epochs.
 
 # %%
-runs = [setup.fit(seed) for seed in all_seeds]
-baseline = [setup.fit(seed, vanilla=True) for seed in all_seeds]
+runs = [setup.fit(seed) for seed in config.all_seeds]
+baseline = [setup.fit(seed, vanilla=True) for seed in config.all_seeds]
 
 
 # %%

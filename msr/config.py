@@ -39,7 +39,10 @@ class Config(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ValueError(explain(error, type(self))) from None
+            raise ValueError(" ".join(explain(error, type(self)).split())) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise ValueError(f"{name} cannot be set: the record is frozen; use change({name}=…)")
 
     def change(self: C, **changes: Any) -> C:
         """Return a copy with some fields changed, checked as the constructor checks them."""
@@ -52,7 +55,8 @@ def explain(error: ValidationError, kind: type[Config]) -> str:
     name, value = (str(first["loc"][0]) if first["loc"] else ""), first.get("input")
     if first["type"] == "extra_forbidden":
         known = list(kind.model_fields)
-        return f"unknown parameter '{name}'{nearest(name, known)}; choose {', '.join(known)}"
+        advice = nearest(name, known) or f"; choose {', '.join(known)}"
+        return f"unknown parameter '{name}'{advice}"
     if first["type"] == "missing":
         return f"parameter '{name}' is missing; it is: {kind.model_fields[name].description}"
     if first["type"] == "value_error":
@@ -94,5 +98,5 @@ def _not_a_flag(value: object) -> object:
 Whole = Annotated[int, BeforeValidator(_not_a_flag)]
 Number = Annotated[float, BeforeValidator(_not_a_flag)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Wholes = Annotated[tuple[int, ...], BeforeValidator(_listed)]
-Numbers = Annotated[tuple[float, ...], BeforeValidator(_listed)]
+Wholes = Annotated[tuple[Whole, ...], BeforeValidator(_listed)]
+Numbers = Annotated[tuple[Number, ...], BeforeValidator(_listed)]

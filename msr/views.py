@@ -123,6 +123,7 @@ class Views:
         owners = self.targets().items()
         homes = {target: group_of[name] for target, name in owners if name in group_of}
         for factor in factors:
+            homes.pop(factor, None)  # a factor may have a target's name, such as hue
             changing = [t for t in transforms.values() if factor in t.changes]
             groups = {group_of.get(t.name) for t in changing}
             if not changing:

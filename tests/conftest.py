@@ -1,14 +1,14 @@
-"""One torch thread per test process: two processes with two threads each fight over two cores."""
+"""What all tests share: one torch thread, a cache of their own, a folder of photographs."""
 
 import pytest
 import torch
 
-torch.set_num_threads(1)
+torch.set_num_threads(1)  # two test processes with two threads each would fight over two cores
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):
-    """No test reads or writes the user's own cache."""
+    """A cache for the tests alone: none of them reads or writes the user's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("MSR_DATA", raising=False)
@@ -17,7 +17,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory):
-    """A small folder of images: train/ and val/ with two classes, four formats and modes."""
+    """A small folder of images: train/ and val/ with two classes, two formats and three modes."""
     from PIL import Image
 
     root = tmp_path_factory.mktemp("photographs")
@@ -26,19 +26,13 @@ def photographs(tmp_path_factory):
         for c, name in enumerate(("dark", "light")):
             (root / split / name).mkdir(parents=True)
             for i in range(n):
-                noise = (
-                    torch.randint(
-                        0, 100, (40, 30 + i % 20, 3), generator=generator, dtype=torch.uint8
-                    )
-                    + 100 * c
-                )
-                image = Image.fromarray(noise.numpy())
-                image = (
-                    image.convert("L")
-                    if i % 4 == 1
-                    else image.convert("RGBA")
-                    if i % 4 == 2
-                    else image
-                )
+                shape = (40, 30 + i % 20, 3)
+                noise = torch.randint(0, 100, shape, generator=generator, dtype=torch.uint8)
+                image = Image.fromarray((noise + 100 * c).numpy())
+                if i % 4 in (1, 2):
+                    image = image.convert("L" if i % 4 == 1 else "RGBA")
                 image.save(root / split / name / f"{i}.{'png' if i % 2 == 0 else 'jpg'}")
     return root
+
+
+collect_ignore = ["recipes"]  # sources that tests/test_recipes.py copies

@@ -1,46 +1,63 @@
-"""CUDA readiness without a GPU: under FakeTensorMode, tensors of device "cuda" raise when they meet the CPU or are read.
+"""CUDA readiness without a GPU.
 
-What this cannot show: the backward pass, the numbers, the speed, and bf16 (autocast switches itself off without a GPU).
+Under FakeTensorMode tensors of device "cuda" raise when they meet the CPU or are read. What this
+cannot show: the backward pass, the numbers, the speed, and bf16 (autocast switches itself off
+without a GPU).
 """
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import (
-    DynamicOutputShapeException,
     DataDependentOutputException,
+    DynamicOutputShapeException,
     FakeTensorMode,
 )
 
-from msr.train import duals
-from msr import models
-from msr.losses import pairwise
-from msr.augment import presets
+from msr import augment, models
+from msr.augment import pipelines
+from msr.augment.presets import SPRITE_PRESETS
 from msr.data.latents import Latents, LatentViews
-from msr.objective import FAMILIES, Objective
+from msr.losses import FAMILIES, pairwise
+from msr.objective import Objective
 from msr.spaces import Spaces
-from msr.train import forward
+from msr.train import duals, forward
 from msr.views import Views
 
 S, B = 32, 12
-ALL = dict(rotation=20.0, blur=(0.5, 0.5), solarise=(0.3, 0.3), equalise=(0.3, 0.3))
+pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available")
+
+
+def every_kind(size):
+    """The paper's augmentations, with rotation and equalise, blur and solarise in both views."""
+    return [
+        augment.ResizedCrop(size, scale=(0.08, 1.0)),
+        augment.HorizontalFlip(),
+        augment.Rotation(20.0, padding="border"),
+        augment.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
+        augment.Greyscale(0.2),
+        augment.GaussianBlur(p=0.5),
+        augment.Solarise(p=0.3),
+        augment.Equalise(p=0.3),
+        augment.Normalise(),
+    ]
+
+
+def images():
+    return torch.randint(0, 256, (B, 3, S, S), dtype=torch.uint8, device="cuda")
 
 
 def step(family, groups=("appearance", "spatial"), paired=False, backbone="cnn", bf16=True):
     """Sampling, views, network, loss and the λ step of one batch on fake CUDA."""
     with FakeTensorMode(allow_non_fake_inputs=True):
-        views = Views(*presets.preset("medium", **ALL).pipelines(S), groups, paired)
+        views = Views(*pipelines(every_kind, S), groups, paired)
         spaces = Spaces.of(groups, [8] * (len(groups) + 1))
         with torch.device("cuda"):  # parameters and buffers only: the step names its own devices
             net, features = models.backbone(backbone, S)
             model = models.MultiSpace(net, features, spaces, (64,))
             objective = Objective(family, spaces, paired=paired)
-        images = torch.randint(0, 256, (B, 3, S, S), dtype=torch.uint8, device="cuda")
-        terms = forward(model, objective, views, images, torch.Generator(device="cpu"), bf16)
+        terms = forward(model, objective, views, images(), torch.Generator(device="cpu"), bf16)
         objective.lambdas.copy_(duals.step(objective.lambdas, terms.violation, 0.1, 0.01))
         return terms, objective
-
-
-pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -61,16 +78,14 @@ def test_chunked_sums_stay_on_the_device(family, monkeypatch):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_step_on_latents(family):
     latents = Latents(3, (1, 1), regime="causal")
-    latents.weights  # real: made on the CPU, moved by `mix`
+    _ = latents.weights  # real tensors: made here on the CPU, moved by `mix`
     with FakeTensorMode(allow_non_fake_inputs=True):
         spaces = Spaces(latents.names, (4, 2, 2))
         with torch.device("cuda"):
             model = models.MultiSpace(models.mlp(5, [16, 16]), 16, spaces, ())
             objective = Objective(family, spaces)
-        z = torch.randn(B, 5, device="cuda")
-        terms = forward(
-            model, objective, LatentViews(latents), z, torch.Generator(device="cpu"), True
-        )
+        z, views = torch.randn(B, 5, device="cuda"), LatentViews(latents)
+        terms = forward(model, objective, views, z, torch.Generator(device="cpu"), True)
     assert terms.loss.device.type == "cuda" and terms.violation.shape == (3,)
 
 
@@ -81,24 +96,15 @@ def test_backbones(backbone):
 
 @pytest.mark.parametrize("strength", ["strong", "shifted"])
 def test_sprites(strength):
-    from msr.experiments.sprites import STRENGTHS
-
+    groups = ("appearance", "spatial")
     with FakeTensorMode(allow_non_fake_inputs=True):
-        spaces = Spaces.of(("appearance", "spatial"), (4, 3, 5))
+        spaces = Spaces.of(groups, (4, 3, 5))
         with torch.device("cuda"):
-            model, objective = (
-                models.MultiSpace(*models.backbone("vgg", S, width=4), spaces, (16,)),
-                Objective("entropy", spaces),
-            )
-        images = torch.randint(0, 256, (B, 3, S, S), dtype=torch.uint8, device="cuda")
-        terms = forward(
-            model,
-            objective,
-            Views(STRENGTHS[strength].pipeline(), None, ("appearance", "spatial")),
-            images,
-            torch.Generator(device="cpu"),
-            True,
-        )
+            net, features = models.backbone("vgg", S, width=4)
+            model = models.MultiSpace(net, features, spaces, (16,))
+            objective = Objective("entropy", spaces)
+        views = Views(*pipelines(SPRITE_PRESETS[strength], S), groups)
+        terms = forward(model, objective, views, images(), torch.Generator(device="cpu"), True)
     assert terms.loss.device.type == "cuda" and terms.violation.shape == (3,)
 
 
@@ -107,7 +113,7 @@ def test_the_test_can_fail():
     with FakeTensorMode():
         x = torch.rand(3, device="cuda")
         with pytest.raises(RuntimeError, match="device"):
-            x + torch.rand(3, device="cpu")
+            x.add(torch.rand(3, device="cpu"))
         with pytest.raises(DataDependentOutputException):
             x.sum().item()
         with pytest.raises(DynamicOutputShapeException):

@@ -11,11 +11,11 @@ import pytest
 import torch
 from pictures import blob, by_pixels, noise
 from PIL import Image
-from test_experiment import SMALL
+from small import imagenet_setup
 
 from msr import data
 from msr.data import Batches, files, folders, images
-from msr.experiments import imagenet as experiment
+from msr.experiments import imagenet
 
 # Twelve kinds of files: broken ones, which are skipped, and unusual ones, which are read in RGB.
 SKIPPED = (
@@ -119,17 +119,13 @@ def test_labels_stay_with_their_images(dirty):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_training_on_a_dirty_folder_finishes(dirty, tmp_path, monkeypatch, workers):
     monkeypatch.setattr(images, "IN_MEMORY", 0)
-    monkeypatch.setattr(experiment, "MIN_VAL", 5)
-    monkeypatch.delenv("IMAGENET_DIR", raising=False)
-    setup = experiment.prepare(
-        **{
-            **SMALL,
-            "data_dir": str(dirty),
-            "max_images": 0,
-            "epochs": 2,
-            "out_dir": str(tmp_path),
-            "num_workers": workers,
-        }
+    monkeypatch.setattr(imagenet, "MIN_VAL", 5)
+    setup = imagenet_setup(
+        data_dir=str(dirty),
+        max_images=0,
+        epochs=2,
+        out_dir=str(tmp_path),
+        num_workers=workers,
     )
     setup.probe(setup.fit(0))
     written = json.loads((tmp_path / "spaces_seed0" / "files.json").read_text())

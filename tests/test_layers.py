@@ -90,7 +90,7 @@ def test_the_page_states_the_imports():
     lines = (ROOT / "book" / "layout.md").read_text().splitlines()
     rows = [line.replace("`", "").split("|")[1:-1] for line in lines if line.startswith("| `")]
     stated = {room.strip(): set(imports.replace(",", " ").split()) for room, _, imports in rows}
-    assert stated == layout.arrows()
+    assert stated == layout.arrows(), "run `make sync`"
 
 
 # --------------------------------------------------------------------- one place, and short things

@@ -16,22 +16,18 @@ def test_shapes(name, separate):
     model = models.MultiSpace(net, features, SPACES, (16,), separate_style=separate)
     h, z = model(torch.rand(4, 3, 32, 32))
     assert h.shape == (4, features) and z.shape == (4, 10)
-    assert {k: v.shape[1] for k, v in SPACES.split(z).items()} == {
-        "content": 5,
-        "appearance": 3,
-        "spatial": 2,
-    }
+    widths = {name: part.shape[1] for name, part in SPACES.split(z).items()}
+    assert widths == {"content": 5, "appearance": 3, "spatial": 2}
 
 
 def test_separate_projector_keeps_content_apart_from_styles():
-    model = models.MultiSpace(
-        *models.backbone("cnn", 16, width=4), SPACES, (8,), separate_style=True
-    )
-    SPACES.split(model(torch.rand(4, 3, 16, 16))[1])["content"].sum().backward()
+    net, features = models.backbone("cnn", 16, width=4)
+    model = models.MultiSpace(net, features, SPACES, (8,), separate_style=True)
+    _, z = model(torch.rand(4, 3, 16, 16))
+    SPACES.split(z)["content"].sum().backward()
     content, style = model.projector
-    assert any(p.grad.any() for p in content.parameters()) and not any(
-        p.grad.any() for p in style.parameters()
-    )
+    assert any(p.grad.any() for p in content.parameters())
+    assert not any(p.grad.any() for p in style.parameters())
 
 
 def test_small_images_keep_their_resolution():
@@ -48,11 +44,8 @@ def test_unknown_backbone():
 def test_split_and_join_are_inverse():
     z = torch.rand(7, 2, 10)
     assert torch.equal(SPACES.join(SPACES.split(z)), z)
-    assert SPACES.slices == {
-        "content": slice(0, 5),
-        "appearance": slice(5, 8),
-        "spatial": slice(8, 10),
-    }
+    slices = {"content": slice(0, 5), "appearance": slice(5, 8), "spatial": slice(8, 10)}
+    assert SPACES.slices == slices
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 
 from msr.data.latents import Latents, turned_by
 from msr.evaluate import probes
-from msr.experiments import numerical
+from msr.experiments import measures, numerical
 
 
 def test_the_probe_is_one_for_an_invertible_map_and_zero_for_noise():
@@ -33,19 +33,19 @@ def test_a_whole_small_run(tmp_path):
     assert (tmp_path / "run" / "log.jsonl").exists()
     assert numerical.run(SMALL, 0).table == run.table
     assert numerical.run(SMALL, 1).table != run.table
-    assert set(numerical.summary(run)) == {"content", "style", "leak", "seconds"}
+    assert set(measures.summary(run)) == {"content", "style", "leak", "seconds"}
     parts = {"disentanglement", "completeness", "informativeness", "explicitness", "size"}
-    assert set(numerical.dci_es(run, 200, 0)) == parts
+    assert set(measures.dci_es(run, 200, 0)) == parts
 
 
 def test_spaces_of_simclr_lie_on_spheres():
     spheres = numerical.run(replace(SMALL, family="simclr", sizes=(3, 2, 2)), 0)
-    z = numerical.embed(spheres, torch.randn(5, 4))
+    z = measures.embed(spheres, torch.randn(5, 4))
     np.testing.assert_allclose(np.linalg.norm(z["style_1"], axis=1), 1, atol=1e-5)
 
 
 def test_the_ceiling_is_high_and_belongs_to_the_mixing():
-    scores = numerical.ceiling(Latents(2, (1,)), 3000, 0)["x"]
+    scores = measures.ceiling(Latents(2, (1,)), 3000, 0)["x"]
     assert set(scores) == {"content", "style_1", "exogenous_1"} and min(scores.values()) > 0.95
 
 
@@ -55,7 +55,7 @@ def test_the_turn_cannot_be_seen_by_the_loss():
     s, c = blocks["style_1"], blocks["content"]
 
     def loss(style):
-        return numerical.loss_of(pair, torch.cat([c, style], 1), 0.7)
+        return measures.loss_of(pair, torch.cat([c, style], 1), 0.7)
 
     assert loss(s) == pytest.approx(loss(turned_by(s, c)), abs=0.02)
     assert loss(c) > loss(s) + 0.5, "a copy of content must cost"

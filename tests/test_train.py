@@ -161,3 +161,11 @@ def test_rate_scales_with_the_batch_but_for_adamw():
 def test_unknown_device():
     with pytest.raises(ValueError, match="choose auto, cpu, cuda"):
         train.pick_device("gpu")
+
+
+def test_without_tensorboard_the_log_is_lines_alone(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    log = train.fit(*make(data), out_dir=tmp_path, progress=False)
+    assert "TensorBoard is not installed" in capsys.readouterr().out
+    assert [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()] == log
+    assert not list(tmp_path.glob("events.*"))

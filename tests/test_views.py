@@ -1,17 +1,24 @@
-"""Sharing a group leaves exactly that group's parameters equal."""
+"""Sharing a group leaves exactly that group's parameters equal, and every group has its home."""
 
 import pytest
 import torch
 
 from msr import augment
-from msr.augment import presets
-from msr.views import Pipeline, Views
+from msr.augment import Pipeline, pipelines
+from msr.views import Views
 
 S = 16
+CONTINUOUS = ("crop", "rotation", "jitter", "blur")  # two independent draws are never equal
+CHOICES = [
+    (),
+    ("appearance", "spatial"),
+    ("color", "texture", "crop", "affine"),
+    ("jitter", "flip"),
+]
 
 
 def make(groups=("appearance", "spatial"), paired=False, preset="strong"):
-    return Views(*presets.preset(preset).pipelines(S), groups, paired)
+    return Views(*pipelines(preset, S), groups, paired)
 
 
 def generator(seed=0):
@@ -23,13 +30,10 @@ def equal(a, b):
     return torch.stack([(a[k] == b[k]).view(len(a[k]), -1).all(1) for k in a]).all(0)
 
 
-CONTINUOUS = ("crop", "rotation", "jitter", "blur")  # two independent draws are never equal
+# ------------------------------------------------------------------------------ what keys share
 
 
-@pytest.mark.parametrize(
-    "groups",
-    [(), ("appearance", "spatial"), ("color", "texture", "crop", "affine"), ("jitter", "flip")],
-)
+@pytest.mark.parametrize("groups", CHOICES)
 def test_key_m_shares_group_m_and_nothing_else(groups):
     views = make(groups)
     query, *keys = views.sample(generator(), 500, S)
@@ -37,22 +41,22 @@ def test_key_m_shares_group_m_and_nothing_else(groups):
     for m, key in enumerate(keys):
         shared = views.members[groups[m - 1]] if m else ()
         for name in query:
+            where = f"{name} in key {m}"
             if name in shared:
-                assert all(torch.equal(query[name][k], key[name][k]) for k in query[name]), (
-                    name,
-                    m,
-                )
+                assert all(torch.equal(query[name][k], key[name][k]) for k in query[name]), where
             elif name in CONTINUOUS:
-                assert not equal(query[name], key[name]).any(), (name, m)
+                assert not equal(query[name], key[name]).any(), where
             elif query[name]:
-                assert not equal(query[name], key[name]).all(), (name, m)
-    for a in range(len(keys)):  # keys do not share with each other
+                assert not equal(query[name], key[name]).all(), where
+
+
+@pytest.mark.parametrize("groups", CHOICES)
+def test_keys_share_nothing_with_each_other(groups):
+    query, *keys = make(groups).sample(generator(), 500, S)
+    for a in range(len(keys)):
         for b in range(a):
             for name in set(CONTINUOUS) & set(query):
-                both_share = [
-                    groups[m - 1] for m in (a, b) if m and name in views.members[groups[m - 1]]
-                ]
-                assert not equal(keys[a][name], keys[b][name]).any() or both_share
+                assert not equal(keys[a][name], keys[b][name]).any(), (name, a, b)
 
 
 def test_paired_key_by_turn():
@@ -68,27 +72,25 @@ def test_asymmetric_views_share_what_was_applied():
     views = make(preset="medium")  # blur 1.0 in the query, 0.1 in a key; solarise 0 and 0.2
     query, key0, appearance, spatial = views.sample(generator(), 2000, S)
     assert query["blur"]["on"].all() and not query["solarise"]["on"].any()
-    assert (
-        abs(key0["blur"]["on"].float().mean() - 0.1) < 0.03
-        and abs(spatial["solarise"]["on"].float().mean() - 0.2) < 0.04
-    )
-    assert torch.equal(appearance["blur"]["on"], query["blur"]["on"]) and torch.equal(
-        appearance["blur"]["sigma"], query["blur"]["sigma"]
-    )
+    assert abs(key0["blur"]["on"].float().mean() - 0.1) < 0.03
+    assert abs(spatial["solarise"]["on"].float().mean() - 0.2) < 0.04
+    assert torch.equal(appearance["blur"]["on"], query["blur"]["on"])
+    assert torch.equal(appearance["blur"]["sigma"], query["blur"]["sigma"])
     assert not appearance["solarise"]["on"].any()
 
 
 def test_shared_parameters_give_the_same_pixels():
     pipeline = Pipeline([augment.ResizedCrop(S), augment.ColorJitter(p=1)])
     x = torch.rand(8, 3, S, S, generator=generator(1))
-    views = Views(pipeline, groups=("crop",))(x, generator())
-    grey = [augment.luma(v) for v in views]  # same crop, other colours: correlated images
-    corr = [
-        torch.corrcoef(torch.stack([grey[0].flatten(1)[i], g.flatten(1)[i]]))[0, 1]
-        for g in grey[1:]
-        for i in range(8)
-    ]
-    assert torch.stack(corr[8:]).mean() > 0.9 > torch.stack(corr[:8]).mean()
+
+    # the same crop in other colours: query and key 1 are correlated, query and key 0 are not
+    query, *keys = (
+        augment.luma(v).flatten(1) for v in Views(pipeline, groups=("crop",))(x, generator())
+    )
+    pairs = [[torch.stack(pair) for pair in zip(query, key, strict=True)] for key in keys]
+    fresh, shared = (torch.stack([torch.corrcoef(p)[0, 1] for p in key]).mean() for key in pairs)
+    assert shared > 0.9 > fresh
+
     both = Views(pipeline, groups=("crop", "jitter"))
     params = both.sample(generator(), 8, S)
     params[1] = params[0]
@@ -122,92 +124,43 @@ def test_unlike_pipelines():
         Views(Pipeline([augment.HorizontalFlip()]), Pipeline([augment.Greyscale()]))
 
 
-def test_unknown_preset():
-    with pytest.raises(ValueError, match="did you mean 'medium'"):
-        presets.preset("medum")
+# ---------------------------------------------------------------------------------------- homes
+
+JITTER = ("brightness", "contrast", "saturation", "hue")
+CROP = ("crop_x", "crop_y", "crop_size")
 
 
-def sprite(rows, cols, size=48):
-    x = torch.zeros(1, 3, size, size)
-    x[:, :, rows, cols] = 1.0
-    return x
+def test_what_a_transform_drew_has_its_home_in_the_transforms_group():
+    homes = dict.fromkeys(JITTER, "appearance") | dict.fromkeys(CROP, "spatial")
+    assert make(preset="shapes").homes() == homes
+    assert make(("spatial",), preset="shapes").homes() == dict.fromkeys(CROP, "spatial")
+    assert make((), preset="shapes").homes() == {}
 
 
-def test_neighbouring_affine_transforms_are_one_resampling():
-    """On a smooth image, the composition of three equals the three in turn, up to their interpolation."""
-    axis = torch.linspace(-1, 1, 96)
-    x = (
-        torch.exp(-((axis[None, :] - 0.1) ** 2 + 2 * (axis[:, None] + 0.15) ** 2) / 0.1)
-        .expand(4, 3, 96, 96)
-        .contiguous()
-    )
-    for centre in ("image", "mass"):
-        steps = [
-            augment.Zoom((0.8, 1.3), centre=centre),
-            augment.Rotation(180, centre=centre),
-            augment.Translate(0.15, centre=centre),
-        ]
-        pipeline = Pipeline([*steps, augment.Solarise(p=0.0)])
-        params = pipeline.sample(torch.Generator().manual_seed(3), 4, 96)
-        params["rotation"]["on"][1] = False
-        in_turn = x
-        for t in steps:
-            in_turn = t.apply(in_turn, params[t.name])
-        torch.testing.assert_close(pipeline.apply(x, params), in_turn, atol=0.03, rtol=0)
-        for p in params.values():
-            p["on"][:] = False
-        assert torch.equal(pipeline.apply(x, params), x)  # nothing on: unchanged, to the bit
+def test_homes_of_the_factors_of_the_shapes():
+    factors = ("color", "hue", "x", "y", "position", "shape", "texture", "size")
+    homes = make(preset="shapes").homes(factors)
+    assert {factor: homes[factor] for factor in factors if factor in homes} == {
+        "color": "appearance",
+        "hue": "appearance",
+        "x": "spatial",
+        "y": "spatial",
+        "position": "spatial",
+        "shape": "content",
+        "texture": "content",
+    }  # size: changed by the crop, but not hidden
 
 
-def test_about_the_mass_an_object_stays_where_it_is():
-    x = sprite(slice(8, 14), slice(30, 40))
-    turn = augment.Affine(degrees=180, zoom=(0.5, 0.9), centre="mass")
-    params = turn.sample(torch.Generator().manual_seed(0), 1, 48)
-    before = augment.spatial.mass_centre(x)
-    torch.testing.assert_close(before, torch.tensor([[35 / 48 - 0.5, 11 / 48 - 0.5]]))
-    torch.testing.assert_close(
-        augment.spatial.mass_centre(turn.apply(x, params)), before, atol=0.01, rtol=0
-    )
-    about_the_image = augment.Affine(degrees=180, zoom=(0.5, 0.9)).apply(x, params)
-    assert (augment.spatial.mass_centre(about_the_image) - before).norm() > 0.05
-    shift = augment.Translate(0.1, centre="mass")
-    params = shift.sample(torch.Generator().manual_seed(1), 1, 48)
-    torch.testing.assert_close(
-        augment.spatial.mass_centre(shift.apply(x, params)) - before,
-        params["shift"],
-        atol=0.01,
-        rtol=0,
-    )
-    assert torch.equal(augment.spatial.mass_centre(torch.zeros(1, 3, 5, 5)), torch.zeros(1, 2))
+def test_a_factor_that_is_changed_but_not_hidden_has_no_home():
+    homes = make(preset="medium").homes(("color", "hue", "size", "shape"))
+    assert not {"color", "hue", "size"} & set(homes) and homes["shape"] == "content"
 
 
-def test_a_place_says_nothing_of_the_place_before():
-    """Drawn alike, sprites that stood apart stand together; what is off stays where it was; later turns leave it there."""
-    x = torch.cat([sprite(slice(8, 14), slice(30, 40)), sprite(slice(30, 36), slice(6, 16))])
-    pipeline = Pipeline(
-        [
-            augment.Zoom((0.5, 0.9), centre="mass"),
-            augment.Place(0.25),
-            augment.Rotation(180, centre="mass"),
-        ]
-    )
-    params = pipeline.sample(torch.Generator().manual_seed(0), 2, 48)
-    params["translation"]["shift"][1] = params["translation"]["shift"][0]
-    centres = augment.spatial.mass_centre(pipeline.apply(x, params))
-    torch.testing.assert_close(centres, params["translation"]["shift"], atol=0.01, rtol=0)
-    assert pipeline.group("translation") == ("translation",)
-    params["translation"]["on"][1] = False
-    after = augment.spatial.mass_centre(pipeline.apply(x, params))
-    torch.testing.assert_close(
-        after, torch.stack([centres[0], augment.spatial.mass_centre(x)[1]]), atol=0.01, rtol=0
-    )
+def test_a_factor_that_two_groups_change_has_no_home():
+    homes = make(("crop", "flip"), preset="medium").homes(("x", "y"))
+    assert "x" not in homes and homes["y"] == "crop"  # the flip mirrors left and right
 
 
-def test_transforms_about_different_centres_are_not_joined():
-    pipeline = Pipeline([augment.Rotation(90), augment.Translate(0.2, centre="mass")])
-    x = sprite(slice(8, 14), slice(30, 40))
-    params = pipeline.sample(torch.Generator().manual_seed(2), 1, 48)
-    in_turn = pipeline.transforms["translation"].apply(
-        pipeline.transforms["rotation"].apply(x, params["rotation"]), params["translation"]
-    )
-    assert torch.equal(pipeline.apply(x, params), in_turn)
+def test_a_factor_that_a_transform_outside_the_groups_changes_has_no_home():
+    assert "x" not in make(("crop",), preset="medium").homes(("x",))
+    assert "color" not in make(("spatial",), preset="shapes").homes(("color",))

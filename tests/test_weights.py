@@ -1,68 +1,89 @@
-"""Weights in and out: a run's folder, a safetensors file, a name; a network that begins where another ended."""
+"""Weights in and out: a run's folder, a file, a name; a network that begins where another ended."""
 
 import json
+from pathlib import Path
 
 import pytest
 import safetensors.torch
+import small
 import torch
 import torchvision
+from small import imagenet_setup
 
 import msr
-from msr.experiments import imagenet as experiment
-from msr import models
-from msr import weights
-from msr.spaces import Spaces
-from test_experiment import SMALL
+from msr import models, weights
 
-SPACES = Spaces.of(("appearance", "spatial"), (6, 3, 3))
+FIXTURE = Path(__file__).parent / "fixtures" / "run_0.1"  # a run's folder, written by version 0.1
 
 
 @pytest.fixture(autouse=True)
-def few(monkeypatch):
-    monkeypatch.delenv("IMAGENET_DIR", raising=False)
-    monkeypatch.setattr(experiment, "N_VAL", 60)
+def few_shapes(monkeypatch):
+    small.few_shapes(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A short run of the simclr family, its setup and its folder."""
+    """A short run of the simclr family: its setup, the run and its folder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "N_VAL", 60)
+        small.few_shapes(patch)
         out = tmp_path_factory.mktemp("out")
-        setup = experiment.prepare(**{**SMALL, "family": "simclr", "out_dir": str(out)})
-        return setup, setup.fit(0), out
+        setup = imagenet_setup(family="simclr", out_dir=str(out))
+        return setup, setup.fit(0), out / "spaces_seed0"
+
+
+# -------------------------------------------------------------------------------- trained networks
 
 
 @pytest.mark.parametrize("form", ["folder", "file", "name", "file by name"])
 def test_three_lines(run, form, tmp_path, monkeypatch):
-    setup, trained, out = run
+    setup, trained, folder = run
     monkeypatch.setenv("MSR_MODELS", str(tmp_path))
-    (tmp_path / "mine").symlink_to(out / "spaces_seed0")
-    (tmp_path / "alone.safetensors").write_bytes(
-        (out / "spaces_seed0" / "model.safetensors").read_bytes()
-    )
-    path = {
-        "folder": out / "spaces_seed0",
-        "file": str(out / "spaces_seed0" / "model.safetensors"),
-        "name": "mine",
-        "file by name": "alone",
-    }[form]
-    loaded = msr.load(path)
+    (tmp_path / "mine").symlink_to(folder)
+    file = folder / "model.safetensors"
+    (tmp_path / "alone.safetensors").write_bytes(file.read_bytes())
+    given = {"folder": folder, "file": str(file), "name": "mine", "file by name": "alone"}
+    loaded = msr.load(given[form])
     features = loaded(setup.val.pixels)
     for name, expected in setup.embed(trained, setup.val).items():
         if name != "joined":
-            torch.testing.assert_close(
-                features[name], torch.from_numpy(expected), atol=1e-5, rtol=1e-4
-            )
-    assert (
-        loaded.spaces == setup.spaces
-        and loaded.projector is loaded.model.projector
-        and not loaded.model.training
-    )
+            expected = torch.from_numpy(expected)
+            torch.testing.assert_close(features[name], expected, atol=1e-5, rtol=1e-4)
+    assert loaded.spaces == setup.spaces and loaded.projector is loaded.model.projector
+    assert not loaded.model.training
     torch.testing.assert_close(loaded(setup.val.pixels.float() / 255)["h"], features["h"])
-    assert (
-        loaded.config["training"]["epochs"] == 1 and loaded.config["network"]["backbone"] == "cnn"
-    )
+    assert loaded.config["training"]["epochs"] == 1
+    assert loaded.config["network"]["backbone"] == "cnn"
+
+
+def test_a_run_of_version_0_1_gives_the_same_features():
+    loaded = msr.load(FIXTURE)
+    expected = safetensors.torch.load_file(FIXTURE / "expected.safetensors")
+    images = expected.pop("images")
+    features = loaded(images)
+    assert set(features) == set(expected) == {"h", "content", "appearance", "spatial"}
+    for name, value in expected.items():
+        torch.testing.assert_close(features[name], value, atol=1e-5, rtol=0)
+    config = json.loads((FIXTURE / "config.json").read_text())
+    assert loaded.config == config and config["family"] == "simclr"
+    spaces = list(config["spaces"].items())
+    assert list(zip(loaded.spaces.names, loaded.spaces.sizes, strict=True)) == spaces
+    shapes = {name: list(value.shape) for name, value in features.items()}
+    assert shapes == {"h": [3, 64]} | {name: [3, size] for name, size in spaces}
+
+
+def text(path, blob):
+    """A file with these bytes."""
+    path.write_bytes(blob)
+    return path
+
+
+def stored(path, state):
+    """A file of weights, by its suffix of safetensors or of torch; returns its path as text."""
+    if path.suffix == ".safetensors":
+        safetensors.torch.save_file(state, path)
+    else:
+        torch.save(state, path)
+    return str(path)
 
 
 @pytest.mark.parametrize(
@@ -83,16 +104,25 @@ def test_what_cannot_be_loaded_is_one_line(make, says, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def text(path, blob):
-    path.write_bytes(blob)
-    return path
+def test_the_folder_says_what_it_holds(run):
+    folder = run[2]
+    config = json.loads((folder / "config.json").read_text())
+    assert {"training", "steps", "network", "experiment", "spaces", "family"} == set(config)
+    assert weights.config_of(folder / "model.safetensors") == config
 
 
-def stored(path, state):
-    safetensors.torch.save_file(state, path) if path.suffix == ".safetensors" else torch.save(
-        state, path
-    )
-    return str(path)
+# ------------------------------------------------------------------- beginning from other weights
+
+
+def momentum(state):
+    """The weights as MoCo's training script saves them, beside its queue."""
+    own = {f"module.encoder_q.{k}": v for k, v in state.items()}
+    return {"model": own | {"module.queue": torch.zeros(3)}}
+
+
+def bare(state):
+    """The weights without counters and without the classifier."""
+    return {k: v for k, v in state.items() if "num_batches" not in k and not k.startswith("fc.")}
 
 
 @pytest.mark.parametrize(
@@ -101,19 +131,8 @@ def stored(path, state):
         (lambda s: s, ".pth"),
         (lambda s: s, ".safetensors"),
         (lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}}, ".pth"),
-        (
-            lambda s: {
-                "model": {f"module.encoder_q.{k}": v for k, v in s.items()}
-                | {"module.queue": torch.zeros(3)}
-            },
-            ".pth",
-        ),
-        (
-            lambda s: {
-                k: v for k, v in s.items() if "num_batches" not in k and not k.startswith("fc.")
-            },
-            ".pth",
-        ),
+        (momentum, ".pth"),
+        (bare, ".pth"),
     ],
 )
 def test_torchvisions_file(wrap, suffix, tmp_path):
@@ -146,54 +165,41 @@ def test_a_backbone_that_does_not_fit(backbone, size, says, tmp_path):
         weights.begin_from(models.build(backbone, size, {"content": 4}, (8,)), path)
 
 
-def test_content_keeps_its_pretrained_space(run, tmp_path):
-    """The fine-tuning experiment: plain self-supervision first, then style spaces beside its frozen content."""
-    plain = experiment.prepare(
-        **{
-            **SMALL,
-            "family": "simclr",
-            "groups": "",
-            "sizes": "8",
-            "out_dir": str(tmp_path / "plain"),
-        }
-    )
-    first = plain.fit(0)
-    fine = {
-        **SMALL,
-        "family": "simclr",
-        "sizes": "8,4,4",
-        "separate_style": True,
-        "init": str(tmp_path / "plain" / "spaces_seed0"),
-        "out_dir": str(tmp_path / "fine"),
-    }
-    setup = experiment.prepare(**fine | {"backbone_rate": 0.0})
-    assert setup.build(0)[0].loaded == ("backbone.", "projector.0.")
-    before, after = plain.embed(first, plain.val), setup.embed(setup.fit(0), plain.val)
-    assert (before["content"] == after["content"]).all() and (before["h"] == after["h"]).all(), (
-        "frozen"
-    )
-    moved = experiment.prepare(
-        **fine | {"out_dir": str(tmp_path / "moved"), "lr": 1e-3, "backbone_rate": 0.01}
-    )
-    run_, shares = moved.fit(0), {}
-    for name, value in run_.model.state_dict().items():
-        start = moved.build(0)[0].state_dict()[name]
+def moved(model, start):
+    """{module: the largest change of a weight of it} since `start`, a state_dict."""
+    changes = {}
+    for name, value in model.state_dict().items():
         if name.endswith("weight"):
-            shares[name.split(".")[0] + name.split(".")[1] * ("projector" in name)] = float(
-                (value - start).abs().max()
-            )
-    assert 0 < shares["projector0"] < 0.1 * shares["projector1"]
+            first, second, *_ = name.split(".")
+            module = first + second * (first == "projector")
+            changes[module] = float((value - start[name]).abs().max())
+    return changes
+
+
+def test_content_keeps_its_pretrained_space(tmp_path):
+    """The fine-tuning experiment: plain self-supervision, then styles beside its frozen content."""
+    first = {"family": "simclr", "groups": "", "sizes": "8", "out_dir": str(tmp_path / "plain")}
+    plain = imagenet_setup(**first)
+    pretrained = plain.fit(0)
+    fine = {"family": "simclr", "sizes": "8,4,4", "separate_style": True}
+    fine["init"] = str(tmp_path / "plain" / "spaces_seed0")
+
+    # a frozen backbone
+    setup = imagenet_setup(**fine, backbone_rate=0.0, out_dir=str(tmp_path / "fine"))
+    assert setup.build(0)[0].loaded == ("backbone.", "projector.0.")
+    before, after = plain.embed(pretrained, plain.val), setup.embed(setup.fit(0), plain.val)
+    for name in ("content", "h"):
+        assert (before[name] == after[name]).all(), f"{name} is frozen"
+
+    # a slow one
+    slow = {"lr": 1e-3, "backbone_rate": 0.01, "out_dir": str(tmp_path / "moved")}
+    setup = imagenet_setup(**fine, **slow)
+    changes = moved(setup.fit(0).model, setup.build(0)[0].state_dict())
+    assert 0 < changes["projector0"] < 0.1 * changes["projector1"]
 
 
 def test_a_rate_of_its_own_needs_trained_weights():
     with pytest.raises(ValueError, match="backbone_rate 0.1 without init"):
-        experiment.prepare(**SMALL | {"backbone_rate": 0.1})
+        imagenet_setup(backbone_rate=0.1)
     with pytest.raises(ValueError, match="'nothing/here' is not a run's folder"):
-        experiment.prepare(**SMALL | {"init": "nothing/here"})
-
-
-def test_the_folder_says_what_it_holds(run):
-    folder = run[2] / "spaces_seed0"
-    config = json.loads((folder / "config.json").read_text())
-    assert {"training", "steps", "network", "experiment", "spaces", "family"} == set(config)
-    assert weights.config_of(folder / "model.safetensors") == config
+        imagenet_setup(init="nothing/here")

@@ -6,14 +6,15 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from msr import plots, presets, report
+from msr.augment import ColorJitter, Normalise, Pipeline, ResizedCrop
 from msr.data import trifeature
+from msr.report import galleries, plots
 from msr.views import Views
 
 SIZE, SEED, KEYS = 96, 1, ("content", "appearance", "spatial")
-views = Views(
-    *presets.preset("shapes", crop=(0.55, 0.8), overhang=0.12, flip=0.0).pipelines(SIZE), KEYS[1:]
-)
+crop = ResizedCrop(SIZE, scale=(0.55, 0.8), ratio=(1.0, 1.0), overhang=0.12)
+jitter = ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.5, p=1.0)
+views = Views(Pipeline([crop, jitter, Normalise()]), None, KEYS[1:])
 factors = trifeature.sample(1, 0) | {
     "shape": torch.tensor([8]),
     "texture": torch.tensor([5]),
@@ -23,9 +24,8 @@ factors = trifeature.sample(1, 0) | {
     "size": torch.tensor([0.27]),
     "angle": torch.tensor([0.3]),
 }
-images = report.unnormalise(
-    views(trifeature.render(factors, 2 * SIZE), torch.Generator().manual_seed(SEED))
-)[:, 0]
+original = trifeature.render(factors, 2 * SIZE)
+images = Normalise().undo(views(original, torch.Generator().manual_seed(SEED)))[:, 0]
 
 with plt.rc_context(plots.STYLE | {"font.size": 12}):
     fig, axes = plt.subplots(2, 4, figsize=(12, 6.4), height_ratios=(1, 1.25))
@@ -36,7 +36,7 @@ captions = (
     "spatial key\nafresh, but the crop of $t$",
 )
 for axis, image, caption in zip(axes[0], images, captions):
-    axis.imshow(plots.to_image(image))
+    axis.imshow(galleries.to_image(image))
     axis.set_title(caption, fontsize=12, fontweight="normal")
     axis.axis("off")
 for m, (axis, name) in enumerate(zip(axes[1, 1:], KEYS)):
@@ -54,7 +54,9 @@ for m, (axis, name) in enumerate(zip(axes[1, 1:], KEYS)):
         axis.add_artist(
             AnnotationBbox(
                 OffsetImage(
-                    plots.to_image(image), zoom=0.56 if near else 0.28, alpha=1 if near else 0.45
+                    galleries.to_image(image),
+                    zoom=0.56 if near else 0.28,
+                    alpha=1 if near else 0.45,
                 ),
                 place[k],
                 pad=0.15,

@@ -41,9 +41,9 @@ ROOMS = {
 }
 KEY = {
     IDEA: "the method",
-    MEASURES: "what was learned",
+    MEASURES: "measures and figures",
     MACHINERY: "machinery",
-    GROUND: "for every room: no arrows",
+    GROUND: "for all: arrows left out",
 }
 WIDTH, HEIGHT, PITCH, STOREY, MARGIN, GAP = 190, 80, 226, 140, 24, 16  # pixels
 
@@ -169,7 +169,7 @@ def draw_room(name: str) -> str:
         top, lines = top + 9, (" ".join(lines),)
     x = left + 13
     text = [f'<text x="{x}" y="{top + 27}" class="name" fill="{color}">{name}</text>']
-    text += [f'<text x="{x}" y="{top + 48 + 18 * i}">{line}</text>' for i, line in enumerate(lines)]
+    text += [f'<text x="{x}" y="{top + 49 + 19 * i}">{line}</text>' for i, line in enumerate(lines)]
     shape = f'<rect x="{left}" y="{box(name)[1]}" width="{width}" height="{HEIGHT}" rx="7"'
     return "\n".join([f'{shape} fill="{color}" fill-opacity="0.07" stroke="{color}"/>', *text])
 
@@ -183,9 +183,9 @@ def draw_key() -> list[str]:
         for i, (color, words) in enumerate(KEY.items())
     ]
     y = top + 24 * len(lines)
-    note = ("An arrow is an import.", "None is drawn where", "others lead there too.")
+    note = ("An arrow is an import.", "It is left out where other", "arrows lead there as well.")
     return lines + [
-        f'<text x="{MARGIN}" y="{y + 22 + 18 * i}">{words}</text>' for i, words in enumerate(note)
+        f'<text x="{MARGIN}" y="{y + 22 + 19 * i}">{words}</text>' for i, words in enumerate(note)
     ]
 
 
@@ -198,8 +198,8 @@ def draw() -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}">',
-            "<style>text {font: 14px Helvetica, Arial, DejaVu Sans, sans-serif}",
-            ".name {font-size: 19px; font-weight: bold} text:not(.name) {fill: #333}",
+            "<style>text {font: 15px Helvetica, Arial, DejaVu Sans, sans-serif}",
+            ".name {font-size: 20px; font-weight: bold} text:not(.name) {fill: #333}",
             "path {fill: none; stroke-width: 1.7} .head {fill: #444} rect {stroke-width: 1.5}",
             "</style>",
             '<marker id="head" viewBox="0 0 8 8" refX="2" refY="4" markerWidth="6" '

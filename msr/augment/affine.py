@@ -100,7 +100,9 @@ class Affine(Transform):
     def changes(self) -> tuple[str, ...]:
         turns, zooms = self.degrees > 0, self.zoom[0] != self.zoom[1]
         moves = self.translate > 0 or (self.centre == "image" and (turns or zooms))
-        return ("orientation",) * turns + ("scale", "size") * zooms + ("x", "y", "position") * moves
+        bends = self.shear > 0
+        found = ("orientation",) * (turns or bends) + ("shape",) * bends
+        return found + ("scale", "size") * zooms + ("x", "y", "position") * moves
 
     @property
     def hides(self) -> tuple[str, ...]:
@@ -192,8 +194,12 @@ class Place(Affine):
         return torch.where(params["on"][:, None], params["shift"], at)
 
     @property
-    def hides(self) -> tuple[str, ...]:
+    def changes(self) -> tuple[str, ...]:
         return ("x", "y", "position")
+
+    @property
+    def hides(self) -> tuple[str, ...]:
+        return self.changes
 
 
 class Zoom(Affine):

@@ -64,7 +64,7 @@ def is_pattern(text: str | Path) -> bool:
 
 
 def expand(text: str) -> list[str]:
-    """Return the paths of a pattern such as /data/in-{000000..000146}.tar or /data/*.tar, sorted.
+    """Return the paths of a pattern such as ``in-{000000..000146}.tar``, sorted.
 
     Raises ValueError, one line, where a shard is missing.
     """

@@ -130,8 +130,9 @@ def filled(asked: FolderParameters, device: torch.device) -> Any:
     preset = PAPER if size >= LARGE else SHAPES if rendered else PHOTOGRAPHS
     preset = preset | ({"augmentation": "shapes"} if rendered else {})
     empty = {name: value for name, value in preset.items() if not getattr(asked, name, True)}
-    warmup = preset["warmup_epochs"] if asked.warmup_epochs is None else asked.warmup_epochs
-    empty["warmup_epochs"] = min(warmup, asked.epochs / 10)
+    usual_warmup = min(preset["warmup_epochs"], asked.epochs / 10)
+    given = asked.warmup_epochs
+    empty["warmup_epochs"] = usual_warmup if given is None else given
     config = asked.change(**empty, data_dir=data_dir, image_size=size)
     usual = (config.optimizer, config.family) == (preset["optimizer"], preset["family"])
     if not asked.lr and not usual:

@@ -40,10 +40,14 @@ def read(arguments: list[str]) -> dict[str, Any]:
     """Return what the one file among the command's arguments holds. Raises ValueError."""
     if len(arguments) != 1:
         raise ValueError("give one file: python -m msr.train run.json")
+    path = arguments[0]
     try:
-        return json.loads(Path(arguments[0]).read_text())
+        values = json.loads(Path(path).read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{arguments[0]} cannot be read as JSON: {error}") from None
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f'{path} holds no parameters by name; give such as {{"epochs": 3}}')
+    return values
 
 
 def run(values: dict[str, Any]) -> None:
@@ -57,6 +61,6 @@ def run(values: dict[str, Any]) -> None:
     dist.start()
     setup = module.prepare(config.change(devices=dist.world_size()))
     beside = getattr(config, "vanilla", True)
-    for seed in range(config.seed, config.seed + config.seeds):
+    for seed in config.all_seeds:
         for part in [only] if only else PARTS[: 1 + beside]:
             setup.fit(seed, vanilla=part == "vanilla")

@@ -64,6 +64,11 @@ class Parameters(Config):
         return [*cls.FIRST, *(name for name in cls.model_fields if name not in cls.FIRST)]
 
     @property
+    def all_seeds(self) -> range:
+        """The seeds of the independent runs."""
+        return range(self.seed, self.seed + self.seeds)
+
+    @property
     def deciding(self) -> dict[str, Any]:
         """The values of the fields that decide what a training run computes."""
         values = {}

@@ -87,5 +87,7 @@ def failure(said: list[str], status: int, printed: Path) -> Exception:
     """Return the error that stopped the processes, from what they printed."""
     told = [line.removeprefix("msr: ").partition(": ") for line in said if line.startswith("msr: ")]
     kind, _, message = told[0] if told else ("", "", "")
-    unknown = f"the training processes failed with status {status}; they printed {printed}"
+    unknown = (
+        f"the training processes failed with status {status}; what they printed is in {printed}"
+    )
     return ERRORS.get(kind, RuntimeError)(message or unknown)

@@ -1,5 +1,7 @@
 """The files of a run: its configuration, its last two checkpoints, and the weights for others.
 
+A run's folder holds::
+
     config.json                 the request: training settings, network, experiment
     checkpoint-00001200.pt      after 1,200 steps: model, optimizer, objective (with λ), generator,
                                 rng, step, recent rows of the log, config; the last two are kept

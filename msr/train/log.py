@@ -31,13 +31,11 @@ class Log:
         self.file: Any = None
         self.board: Any = None
         if folder and dist.rank() == 0:
-            from torch.utils.tensorboard import SummaryWriter
-
             folder.mkdir(parents=True, exist_ok=True)
             text = "".join(json.dumps(line) + "\n" for line in self.lines)
             checkpoint.write(folder / "log.jsonl", lambda file: file.write(text.encode()))
             self.file = open(folder / "log.jsonl", "a")
-            self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+            self.board = _board(folder, step)
         self.last = time.perf_counter()  # when the last line was written
 
     @property
@@ -67,7 +65,7 @@ class Log:
         if self.file:
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
-            for name, value in line.items():
+            for name, value in line.items() if self.board else ():
                 self.board.add_scalar(name, value, line["step"])
         self.last = time.perf_counter()
 
@@ -77,7 +75,18 @@ class Log:
     def __exit__(self, *error: Any) -> None:
         if self.file:
             self.file.close()
+        if self.board:
             self.board.close()
+
+
+def _board(folder: Path, step: int) -> Any:
+    """Return TensorBoard's writer; None, with one printed line, where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        print("TensorBoard is not installed: the log is log.jsonl alone", flush=True)
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
 
 def row(terms: Terms) -> torch.Tensor:

@@ -1,0 +1,125 @@
+"""The command `python -m msr.train run.json`: any experiment on images, errors in one line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import small
+from small import IMAGENET, SPRITES, TRANSFER, sprites_setup
+
+from msr.experiments import imagenet, launch, processes, sprites, transfer
+from msr.train import NonFiniteLoss, Stopped
+
+
+def written(tmp_path, content):
+    """The path of a run.json that holds this."""
+    path = tmp_path / "run.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return str(path)
+
+
+def test_the_command_trains_what_the_notebook_trains(tmp_path, capsys):
+    values = SPRITES | {"out_dir": str(tmp_path / "out")}
+    run = written(tmp_path, values | {"experiment": "sprites"})
+    process = subprocess.run(
+        [sys.executable, "-m", "msr.train", run],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    folders = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert folders == ["spaces_seed0", "vanilla_seed0"]
+    assert all((tmp_path / "out" / name / "model.safetensors").exists() for name in folders)
+    setup = sprites_setup(out_dir=values["out_dir"])
+    for vanilla in (False, True):
+        assert setup.fit(0, vanilla).log
+        assert "complete in" in capsys.readouterr().out
+
+
+def test_only_a_part_and_every_seed(tmp_path):
+    out = tmp_path / "out"
+    values = SPRITES | {"out_dir": str(out), "seeds": 2, "seed": 5}
+    launch.run(values | {"experiment": "sprites", "only": "vanilla"})
+    assert {path.name for path in out.iterdir()} == {"vanilla_seed5", "vanilla_seed6"}
+
+
+def test_without_a_name_it_is_the_experiment_on_images(tmp_path, monkeypatch):
+    small.few_shapes(monkeypatch)
+    out = tmp_path / "out"
+    launch.run(IMAGENET | {"out_dir": str(out), "vanilla": False})
+    assert {path.name for path in out.iterdir()} == {"spaces_seed0"}
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (
+            {"experiment": "sprite"},
+            "unknown experiment 'sprite' (did you mean 'sprites'?); choose imagenet, sprites, tran",
+        ),
+        ({"experiment": "numerical"}, "unknown experiment 'numerical'; choose imagenet, sprites"),
+        (
+            {"only": "space"},
+            "unknown only 'space' (did you mean 'spaces'?); choose spaces, vanilla",
+        ),
+        ({"experiment": "sprites", "epoch": 1}, "unknown parameter 'epoch' (did you mean 'epochs'"),
+        ({"experiment": "sprites", "vanilla": False}, "unknown parameter 'vanilla'"),
+        ("{", "run.json cannot be read as JSON: "),
+        ("[1]", "run.json holds no parameters by name"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_status_2(tmp_path, monkeypatch, capsys, content, says):
+    monkeypatch.setattr(sys, "argv", ["msr.train", written(tmp_path, content)])
+    with pytest.raises(SystemExit) as end:
+        launch.main()
+    out = capsys.readouterr().out
+    assert end.value.code == 2 and len(out.splitlines()) == 1
+    assert out.startswith("msr: ValueError: ") and says in out
+
+
+def test_one_file_is_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["msr.train"])
+    with pytest.raises(SystemExit):
+        launch.main()
+    assert "give one file: python -m msr.train run.json" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="nowhere.json cannot be read as JSON"):
+        launch.read([str(tmp_path / "nowhere.json")])
+
+
+# -------------------------------------------------------------------------- the processes of a run
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        imagenet.Parameters(**IMAGENET, loss_settings={"temperature": 0.3}),
+        sprites.Parameters(**SPRITES),
+        transfer.Parameters(**TRANSFER, tasks="content:one, two"),
+    ],
+    ids=lambda config: config.NAME,
+)
+def test_workers_read_what_was_asked(tmp_path, config):
+    folder = tmp_path / "out" / "vanilla_seed4"
+    worker = processes.Worker(config, 4, "vanilla", folder, "vanilla, seed 4", 10)
+    values = launch.read([str(worker.write())])
+    assert values.pop("experiment") == config.NAME and values.pop("only") == "vanilla"
+    assert type(config)(**values) == config.change(seeds=1, seed=4)
+
+
+@pytest.mark.parametrize(
+    "line, kind, message",
+    [
+        ("msr: ValueError: unknown family: 'x'", ValueError, "unknown family: 'x'"),
+        ("msr: NonFiniteLoss: the loss became nan", NonFiniteLoss, "the loss became nan"),
+        ("msr: Stopped: SIGTERM", Stopped, "SIGTERM"),
+        ("Traceback: Killed", RuntimeError, "failed with status 137; what they printed is in "),
+    ],
+)
+def test_what_ended_the_processes(tmp_path, line, kind, message):
+    said = ["spaces, seed 0: epoch 1/3", line, "torchrun: a child failed"]
+    error = processes.failure(said, 137, tmp_path / "spaces_seed0.txt")
+    assert type(error) is kind and message in str(error)

@@ -1,0 +1,154 @@
+"""A pipeline: its groups, its presets, and its affine maps, which resample an image once."""
+
+import pytest
+import torch
+
+from msr import augment
+from msr.augment import PRESETS, Pipeline, pipelines
+from msr.augment.affine import mass_centre
+from msr.augment.presets import SPRITE_PRESETS
+
+S = 16
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# --------------------------------------------------------------------------- groups and presets
+
+
+def test_groups_are_the_declared_ones_then_the_transforms_names():
+    query, _ = pipelines("strong", S)
+    declared = ("spatial", "affine", "appearance", "color", "texture")
+    names = ("crop", "flip", "rotation", "jitter", "greyscale", "blur", "solarise")
+    assert query.groups == (*declared, *names)  # normalise draws nothing, so it is in no group
+    assert query.group("spatial") == ("crop", "flip", "rotation")
+    assert query.group("affine") == ("flip", "rotation")
+    assert query.group("appearance") == ("jitter", "greyscale", "blur", "solarise")
+    assert query.group("color") == ("jitter", "greyscale", "solarise")
+    assert query.group("texture") == query.group("blur") == ("blur",)
+
+
+def test_a_transforms_own_name_wins_over_a_group_of_that_name():
+    both = Pipeline([augment.Rotation(10), augment.Affine(10), augment.ResizedCrop(S)])
+    assert both.groups == ("spatial", "affine", "rotation", "crop")
+    assert both.group("affine") == ("affine",)
+    assert both.group("spatial") == ("rotation", "affine", "crop")
+    assert Pipeline([augment.Rotation(10), augment.HorizontalFlip()]).group("affine") == (
+        "rotation",
+        "flip",
+    )
+
+
+def test_a_transform_stands_once():
+    with pytest.raises(ValueError, match="each transform may stand once .* flip, blur, flip"):
+        Pipeline([augment.HorizontalFlip(), augment.GaussianBlur(), augment.HorizontalFlip()])
+
+
+@pytest.mark.parametrize("preset", [*PRESETS.values(), *SPRITE_PRESETS.values()])
+def test_query_and_key_of_a_preset_hold_the_same_transforms(preset):
+    query, key = pipelines(preset, S)
+    assert list(query.transforms) == list(key.transforms)
+    assert list(query.transforms)[-1] == "normalise"
+
+
+def test_a_preset_of_ones_own():
+    def own(size):
+        return [
+            augment.ResizedCrop(size),
+            (augment.GaussianBlur(p=1.0), augment.GaussianBlur(p=0.0)),
+        ]
+
+    query, key = pipelines(own, S)
+    assert query.transforms["crop"].size == key.transforms["crop"].size == S
+    assert (query.transforms["blur"].p, key.transforms["blur"].p) == (1.0, 0.0)
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match="did you mean 'medium'"):
+        pipelines("medum", S)
+
+
+# ---------------------------------------------------------------------------------- affine maps
+
+
+def sprite(rows, columns, size=48):
+    """A white box on black ground, [1, 3, size, size]."""
+    x = torch.zeros(1, 3, size, size)
+    x[:, :, rows, columns] = 1.0
+    return x
+
+
+@pytest.mark.parametrize("centre", ["image", "mass"])
+def test_neighbouring_affine_transforms_are_one_resampling(centre):
+    """On a smooth image three maps at once equal three in turn, up to their interpolation."""
+    axis = torch.linspace(-1, 1, 96)
+    x = torch.exp(-((axis[None, :] - 0.1) ** 2 + 2 * (axis[:, None] + 0.15) ** 2) / 0.1)
+    x = x.expand(4, 3, 96, 96).contiguous()
+    steps = [
+        augment.Zoom((0.8, 1.3), centre=centre),
+        augment.Rotation(180, centre=centre),
+        augment.Translate(0.15, centre=centre),
+    ]
+    pipeline = Pipeline([*steps, augment.Solarise(p=0.0)])
+    params = pipeline.sample(generator(3), 4, 96)
+    params["rotation"]["on"][1] = False
+    in_turn = x
+    for t in steps:
+        in_turn = t.apply(in_turn, params[t.name])
+    torch.testing.assert_close(pipeline.apply(x, params), in_turn, atol=0.03, rtol=0)
+    for p in params.values():
+        p["on"][:] = False
+    assert torch.equal(pipeline.apply(x, params), x)  # nothing on: unchanged, to the bit
+
+
+def test_about_the_mass_an_object_stays_where_it_is():
+    x = sprite(slice(8, 14), slice(30, 40))
+    before = mass_centre(x)
+    torch.testing.assert_close(before, torch.tensor([[35 / 48 - 0.5, 11 / 48 - 0.5]]))
+
+    turn = augment.Affine(degrees=180, zoom=(0.5, 0.9), centre="mass")
+    params = turn.sample(generator(), 1, 48)
+    after = mass_centre(turn.apply(x, params))
+    torch.testing.assert_close(after, before, atol=0.01, rtol=0)
+    about_the_image = augment.Affine(degrees=180, zoom=(0.5, 0.9)).apply(x, params)
+    assert (mass_centre(about_the_image) - before).norm() > 0.05
+
+    shift = augment.Translate(0.1, centre="mass")
+    params = shift.sample(generator(1), 1, 48)
+    moved = mass_centre(shift.apply(x, params)) - before
+    torch.testing.assert_close(moved, params["shift"], atol=0.01, rtol=0)
+
+
+def test_the_mass_centre_of_a_black_image_is_its_middle():
+    assert torch.equal(mass_centre(torch.zeros(1, 3, 5, 5)), torch.zeros(1, 2))
+
+
+def test_a_place_reveals_nothing_of_the_place_before():
+    """Two sprites that stood apart are put at one place; later turns leave them there.
+
+    A sprite whose place is off stays where it was.
+    """
+    x = torch.cat([sprite(slice(8, 14), slice(30, 40)), sprite(slice(30, 36), slice(6, 16))])
+    zoom, turn = augment.Zoom((0.5, 0.9), centre="mass"), augment.Rotation(180, centre="mass")
+    pipeline = Pipeline([zoom, augment.Place(0.25), turn])
+    assert pipeline.group("translation") == ("translation",)
+    params = pipeline.sample(generator(), 2, 48)
+    place = params["translation"]
+    place["shift"][1] = place["shift"][0]
+    centres = mass_centre(pipeline.apply(x, params))
+    torch.testing.assert_close(centres, place["shift"], atol=0.01, rtol=0)
+
+    place["on"][1] = False
+    after = mass_centre(pipeline.apply(x, params))
+    expected = torch.stack([centres[0], mass_centre(x)[1]])
+    torch.testing.assert_close(after, expected, atol=0.01, rtol=0)
+
+
+def test_transforms_about_different_centres_are_not_joined():
+    turn, shift = augment.Rotation(90), augment.Translate(0.2, centre="mass")
+    pipeline, x = Pipeline([turn, shift]), sprite(slice(8, 14), slice(30, 40))
+    params = pipeline.sample(generator(2), 1, 48)
+    in_turn = shift.apply(turn.apply(x, params["rotation"]), params["translation"])
+    assert torch.equal(pipeline.apply(x, params), in_turn)
