@@ -77,10 +77,8 @@ display(Markdown(sentences.numerical_by(config.profile, **numerical.facts(config
 # %%
 def train(setting, name, folder):
     """One run per seed."""
-    at = f"{config.out_dir}/{folder}"
-    return [
-        numerical.run(setting, s, f"{at}/seed{s}", f"{name}, seed {s}") for s in config.all_seeds
-    ]
+    at, seeds = f"{config.out_dir}/{folder}", config.all_seeds
+    return [numerical.run(setting, s, f"{at}/seed{s}", f"{name}, seed {s}") for s in seeds]
 
 
 def ceiling(latents):
@@ -88,6 +86,7 @@ def ceiling(latents):
     return [measures.ceiling(latents, config.probe_samples, s) for s in config.all_seeds]
 
 
+# %%
 regimes = {regime: replace(whole, regime=regime) for regime in REGIMES}
 runs = {r: train(replace(base, latents=latents), r, r) for r, latents in regimes.items()}
 found = {r: metrics.add(r, [run.table for run in runs[r]]) for r in REGIMES}
@@ -238,19 +237,18 @@ c, s = whole.content, whole.styles
 sizes = {"content − 1": (max(1, c - 1), *s), "exact": (), "content + 2": (c + 2, *s)}
 sizes |= {f"styles + {n}": (c, *(d + n for d in s)) for n in (1, 3)}
 several = {f"M = {m}": Latents(c, (1,) * m, noise=config.noise) for m in (1, 2, 3, 4)}
+narrow = {f"noise {v}": replace(whole, noise=v) for v in (0.1, 0.3, 1.0)}
 cells = {
     "weights": {f"λ = {v}": replace(short, lambdas=(v,)) for v in (0.3, 1.0, 3.0, 10.0)},
     "sizes": {name: replace(short, sizes=some) for name, some in sizes.items()},
     "number of styles": {name: replace(short, latents=some) for name, some in several.items()},
     "last key": {"shares its style": short},
-    "augmentation": {
-        f"noise {v}": replace(short, latents=replace(whole, noise=v)) for v in (0.1, 0.3, 1.0)
-    },
+    "augmentation": {name: replace(short, latents=some) for name, some in narrow.items()},
 }
-cells["weights"]["adaptive"] = replace(short, adaptive=True, epsilon=0.01)
-cells["last key"]["shares nothing"] = replace(short, dropped=(whole.names[-1],))
 
 # %%
+cells["weights"]["adaptive"] = replace(short, adaptive=True, epsilon=0.01)
+cells["last key"]["shares nothing"] = replace(short, dropped=(whole.names[-1],))
 studies, done = {}, {}
 for title, settings in cells.items():
     for name, setting in settings.items():

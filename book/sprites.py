@@ -77,8 +77,7 @@ from IPython.display import Markdown, display
 from msr.augment import Normalise
 from msr.data import dsprites
 from msr.evaluate import retrieval
-from msr.experiments import sprites, swap
-from msr.experiments.imagenet import even_sizes
+from msr.experiments import imagenet, sprites, swap
 from msr.report import Metrics, galleries, plots, sentences, tables
 
 config = sprites.Parameters.read(globals())
@@ -229,7 +228,7 @@ display(Markdown("Style swap, orientation from A:\n\n" + tables.table(apart)))
 # %%
 study_epochs = config.study_epochs or max(1, config.epochs // 4)
 short = sprites.vary(setup, epochs=study_epochs, out_dir=f"{config.out_dir}/studies")
-wide = {"sizes": even_sizes(128, len(names) - 1), "lambdas": (), "temperature": 0}
+wide = {"sizes": imagenet.even_sizes(128, len(names) - 1), "lambdas": (), "temperature": 0}
 longer = round(study_epochs * len(batch) / 2)
 others = ("medium", "weak", "shifted", "full_circle")
 cells = {

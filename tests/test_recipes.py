@@ -83,7 +83,7 @@ def test_a_new_group_with_one_new_transform(copy):
     insert(presets, "def shapes(size: int)", "")
     insert(
         presets,
-        "PRESETS: dict[str, Preset] = {\n",
+        "\nPRESETS: dict[str, Preset] = {\n",
         '    "occluded": lambda size: [*shapes(size)[:-1], Erase(), Normalise()],\n',
     )
     shutil.copy(RECIPES / "test_erase.py", root / "tests")
@@ -92,7 +92,7 @@ def test_a_new_group_with_one_new_transform(copy):
     check += 'assert setup.views.homes()["erase_x"] == "occlusion"\n'
     check += 'assert set(setup.sensitivity(run)["content"]) == {"appearance", "occlusion"}\n'
     python(root, "-c", TRY.format(given=given) + check)
-    assert "1 passed" in python(root, "-m", "pytest", "-q", "tests/test_erase.py")
+    assert "1 passed" in python(root, "-m", "pytest", "tests/test_erase.py")
     assert len(changed(root, before)) == stated("an augmentation group") <= 3
 
 
@@ -107,7 +107,7 @@ def test_a_new_family(copy):
     check = 'assert setup.build(0)[1].record.normalise.keywords == {"epsilon": 0.01}\n'
     check += 'assert run.objective.scale_free and setup.sensitivity(run)["content"]\n'
     python(root, "-c", TRY.format(given=given) + check)
-    assert "2 passed" in python(root, "-m", "pytest", "-q", "tests/test_wmse.py")
+    assert "2 passed" in python(root, "-m", "pytest", "tests/test_wmse.py")
     assert len(changed(root, before)) == stated("a loss family") <= 3
 
 
@@ -124,6 +124,6 @@ def test_a_new_dataset_with_its_notebook(copy):
     arguments += " -p max_images 128 -p probe_images 60 -p num_workers 0"
     python(root, "-m", "papermill", "book/bars.ipynb", "runs.ipynb", *arguments.split())
     (root / "runs.ipynb").unlink()
-    contract = python(root, "-m", "pytest", "-q", "tests/test_images.py", "-k", "bars")
+    contract = python(root, "-m", "pytest", "tests/test_images.py", "-k", "bars")
     assert re.search(r"\d+ passed", contract), contract
     assert len(changed(root, before)) == stated("a dataset") <= 5

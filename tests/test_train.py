@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import pytest
 import tiny
@@ -140,7 +141,7 @@ def test_batches_and_settings_agree(data):
         ({"epochs": 0}, "^epochs = 0; give 1 or more$"),
         ({"lr": math.inf}, "^lr = inf; give a finite number$"),
         ({"optimizer": "adam"}, "^optimizer = 'adam'; give 'adamw', 'lars' or 'sgd'$"),
-        ({"epoch": 3}, r"^unknown parameter 'epoch' \(did you mean 'epochs'\?\); choose epochs, "),
+        ({"epoch": 3}, r"^unknown parameter 'epoch' \(did you mean 'epochs'\?\)$"),
     ],
 )
 def test_settings_are_checked(settings, says):

@@ -16,10 +16,11 @@ def split(n: int, size: int, seed: int, device: torch.device | str) -> Images:
     way = torch.randint(2, (n,), generator=generator)
     place = torch.rand(n, generator=generator)
     axis = ((torch.arange(size) + 0.5) / size).to(device)
-    line = (axis - place.to(device)[:, None]).abs() < THICKNESS / 2  # [n, S]
+    beyond = (axis - place.to(device)[:, None]).abs() - THICKNESS / 2
+    line = (0.5 - beyond * size).clamp(0, 1)  # [n, S], one pixel of soft edge
     bar = line[:, None, :].expand(n, size, size)
     bar = torch.where(way.to(device)[:, None, None] == 0, bar, bar.mT)
-    pixels = (bar[:, None].expand(n, 3, size, size) * 255).byte().cpu()
+    pixels = (bar[:, None].expand(n, 3, size, size) * 255).round().byte().cpu()
     classes = {"way": list(WAYS)}
     return Images(size, pixels, labels={"way": way}, classes=classes, factors={"place": place})
 
