@@ -64,6 +64,7 @@ compile = False  # compile the network with torch.compile
 devices = 1  # processes that train together
 sync_batchnorm = True  # batch normalisation over all devices
 save_every = 0  # steps between checkpoints; 0: epochs
+log_every = 0  # steps between lines of the log; 0: preset
 continuous = False  # draw factors and hue from their ranges, not a grid
 npz = ""  # the original dSprites file; its pixels then replace ours
 probe_images = 4000  # sprites that the probes are fitted on, and held-out ones

@@ -66,6 +66,7 @@ compile = False  # compile the network with torch.compile
 devices = 1  # processes that train together
 sync_batchnorm = True  # batch normalisation over all devices
 save_every = 0  # steps between checkpoints; 0: epochs
+log_every = 0  # steps between lines of the log; 0: preset
 val_dir = ""  # held-out images; empty: val/ in data_dir, else a tenth of it
 max_bad = 0.1  # share of files that may be unreadable; these are skipped
 augmentation = ""  # weak, medium, strong, small, shapes; empty: preset

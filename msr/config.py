@@ -1,7 +1,8 @@
-"""Checked settings: frozen records whose every mistake is answered in one line.
+"""Checked settings: frozen records that report a wrong name or value in one line.
 
-A `Config` is a pydantic model that forbids unknown names. A wrong name is answered with the nearest
-right one, a value out of range with the range, so that nothing starts that cannot be meant.
+A `Config` is a pydantic model that forbids unknown names. The error for an unknown name suggests
+the most similar known one; the error for a wrong value says which values are allowed. Both are
+raised when the record is made, before any work starts.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" with the known name most like `name`, or an empty text."""
+    """Return " (did you mean 'x'?)" for the most similar known name x, or "" if none is similar."""
     match = difflib.get_close_matches(str(name), list(known), n=1)
     return f" (did you mean '{match[0]}'?)" if match else ""
 
 
 def choose(what: str, name: object, known: Iterable[str]) -> None:
-    """Raise ValueError, one line with the nearest right name, unless `name` is one of `known`."""
+    """Raise ValueError unless `name` is one of `known`.
+
+    The message, one line, suggests the most similar known name and lists them all. what: the kind
+    of thing that is chosen, such as "family".
+    """
     known = list(known)
     if name not in known:
         choices = ", ".join(known)
@@ -31,7 +36,7 @@ C = TypeVar("C", bound="Config")
 
 
 class Config(BaseModel):
-    """A frozen record of settings. Raises ValueError, one line, for a name or value it forbids."""
+    """A frozen record of settings; an unknown name or a wrong value raises ValueError in one line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -50,7 +55,10 @@ class Config(BaseModel):
 
 
 def explain(error: ValidationError, kind: type[Config]) -> str:
-    """Return the first of pydantic's complaints as one line: what is wrong, what would be right."""
+    """Return the first of pydantic's errors as text: what is wrong and what would be right.
+
+    kind: the record whose constructor failed.
+    """
     first = error.errors()[0]
     name, value = (str(first["loc"][0]) if first["loc"] else ""), first.get("input")
     if first["type"] == "extra_forbidden":
@@ -65,12 +73,13 @@ def explain(error: ValidationError, kind: type[Config]) -> str:
     return f"{name} = {value!r}; give {_wanted(first)}"
 
 
+# The beginning of pydantic's error type, or its kind of bound -> what to give instead.
 KINDS = {"int": "a whole number", "float": "a number", "bool": "True or False"}
 LIMITS = {"ge": "{} or more", "gt": "a number above {}", "le": "{} or less", "lt": "less than {}"}
 
 
 def _wanted(error: Any) -> str:
-    """Return what would have been right, from pydantic's kind of error and its bounds."""
+    """Return what to give instead, from the type of one pydantic error and its bounds."""
     for key, text in LIMITS.items():
         if key in error.get("ctx", {}):
             return text.format(f"{error['ctx'][key]:g}")
@@ -82,14 +91,14 @@ def _wanted(error: Any) -> str:
 
 
 def _listed(value: object) -> object:
-    """Read '64, 32, 32' as papermill's -p gives it, or a single number, as a list."""
+    """Return a list from text such as '64, 32, 32' (papermill's -p), or from a single number."""
     if isinstance(value, str):
         return [word.strip() for word in value.split(",") if word.strip()]
     return [value] if isinstance(value, (int, float)) else value
 
 
 def _not_a_flag(value: object) -> object:
-    """Refuse True and False where a number is meant; pydantic would read them as 1 and 0."""
+    """Raise ValueError for True and False, which pydantic would read as the numbers 1 and 0."""
     if isinstance(value, bool):
         raise ValueError(f"{value} is not a number; give a number")
     return value

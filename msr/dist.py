@@ -1,9 +1,10 @@
-"""Every call to torch.distributed; with one rank each of these functions does nothing.
+"""The one module that calls torch.distributed. With a single rank, no function communicates.
 
-Convention: every rank draws the views of the WHOLE batch and takes its own part of them, then
-averages the loss over ITS anchors. The backward pass of `gather` SUMS the gradients that all ranks
-send to a tensor, and DistributedDataParallel averages parameter gradients over ranks. Together they
-give the gradient of the global mean, and so the same run on any number of ranks.
+A rank is one of the processes that train a model together. Every rank draws the augmentations of
+the WHOLE batch, applies those of its own images, and averages the loss over ITS anchors. The
+backward pass of `gather` SUMS over ranks the gradients of the gathered tensor, and
+DistributedDataParallel averages the parameters' gradients over ranks. Together they give the
+gradient of the mean over the whole batch, so a run does not depend on the number of ranks.
 """
 
 from __future__ import annotations
@@ -24,25 +25,26 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def world_size() -> int:
-    """Return the number of ranks (processes that train together), 1 without any others."""
+    """Return the number of ranks R (processes that train together); 1 for a single process."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Return the index of this process among the ranks, from 0."""
+    """Return the index of this process among the ranks, counted from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def own(n: int) -> slice:
-    """Return the place of this rank's n rows among the n · R rows of all R ranks."""
+    """Return the slice that this rank's n rows occupy among the n · R rows of all R ranks."""
     return slice(rank() * n, (rank() + 1) * n)
 
 
 def start() -> None:
-    """Join the ranks that torchrun started; without torchrun nothing happens.
+    """Join the process group that torchrun started; without torchrun, do nothing.
 
-    torchrun sets RANK, WORLD_SIZE and LOCAL_RANK. With GPUs each rank takes one and they
-    communicate by NCCL, else by gloo.
+    torchrun sets the environment variables RANK, WORLD_SIZE and LOCAL_RANK. On a machine with GPUs
+    each rank uses the GPU number LOCAL_RANK and communicates by NCCL (CPU tensors by gloo);
+    without GPUs the ranks communicate by gloo.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
         return
@@ -53,17 +55,18 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Leave the ranks that `start` joined."""
+    """Leave the process group that `start` joined; without one, do nothing."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 def launch(module: str, argument: str, processes: int, **popen: Any) -> subprocess.Popen:
-    """Start `python -m module argument` in several processes that form the ranks of one run.
+    """Start `python -m module argument` in several processes, the ranks of one run.
 
-    Returns the handle of torchrun, which starts them and ends when they do. They are new Python
-    processes, not forks, so a notebook that has already used CUDA can start them too. The CPU's
-    cores are shared out among them, unless OMP_NUM_THREADS is set. popen: options of Popen.
+    argument: the one command-line argument. processes: their number. popen: keyword arguments of
+    `subprocess.Popen`. Returns the handle of torchrun, which starts the processes and ends when
+    they end. They are new Python processes, not forks, so a notebook that has already used CUDA can
+    start them too. The CPU's cores are divided among them, unless OMP_NUM_THREADS is set.
     """
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -78,7 +81,7 @@ def launch(module: str, argument: str, processes: int, **popen: Any) -> subproce
 
 
 class _Gather(torch.autograd.Function):
-    """x [...] of every rank -> [R, ...]; the backward pass sums over ranks, then takes its part."""
+    """Stack x [...] of all ranks to [R, ...]; the backward pass sums the gradients over ranks."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
@@ -96,9 +99,10 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(x: torch.Tensor, dim: int = 0) -> torch.Tensor:
-    """Return the tensors of all ranks joined along `dim` in order of rank.
+    """Return the tensors of all ranks, concatenated along `dim` in the order of the ranks.
 
-    The gradient is the sum of what all ranks ask of this rank's x.
+    x: this rank's tensor, of the same shape on all ranks, such as [B, D], which gives [R · B, D].
+    The gradient of x is the sum of the gradients that all ranks compute for it.
     """
     if world_size() == 1:
         return x
@@ -106,7 +110,10 @@ def gather(x: torch.Tensor, dim: int = 0) -> torch.Tensor:
 
 
 def mean(x: torch.Tensor) -> torch.Tensor:
-    """Return the mean over ranks, without gradient: for the λ step and for logs."""
+    """Return the mean of x [...] over ranks, the same shape, without gradient.
+
+    It is used for the λ step and for the log.
+    """
     if world_size() == 1:
         return x.detach()
     x = x.detach().clone()
@@ -115,7 +122,10 @@ def mean(x: torch.Tensor) -> torch.Tensor:
 
 
 def everyone(value: Any) -> list[Any]:
-    """Return on every rank the values of all ranks, any plain data, in order of rank."""
+    """Return, on every rank, the values of all ranks in the order of the ranks.
+
+    value: any object that can be pickled.
+    """
     if world_size() == 1:
         return [value]
     values = [None] * world_size()
@@ -127,9 +137,9 @@ def everyone(value: Any) -> list[Any]:
 
 
 def parallel(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the module to call in a step, whose backward pass averages gradients over ranks.
+    """Return the module to call in a training step; its backward pass averages over ranks.
 
-    That is the model itself on one rank, else its DistributedDataParallel.
+    With one rank this is the model itself, with several the model in DistributedDataParallel.
     """
     if world_size() == 1:
         return model
@@ -138,9 +148,10 @@ def parallel(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def sync_batchnorm(model: Module, device: torch.device) -> Module:
-    """Return the model with batch normalisation over all ranks; it is changed in place.
+    """Return the model with batch normalisation over the images of all ranks.
 
-    PyTorch's own on a GPU; it has none for a CPU, where `SyncBatchNorm` below takes its place.
+    The model is changed in place. On a GPU its layers become PyTorch's `nn.SyncBatchNorm`; PyTorch
+    has none for the CPU, where the `SyncBatchNorm` of this module is used.
     """
     if world_size() == 1:
         return model
@@ -155,8 +166,9 @@ def sync_batchnorm(model: Module, device: torch.device) -> Module:
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation over the images of all ranks, on any device (Ioffe & Szegedy 2015).
 
-    Ranks must hold equally many images. Mean and variance are those of the ranks' joined batch,
-    computed from each rank's own: mean = E_r μ_r, var = E_r [σ_r² + (μ_r − mean)²].
+    All ranks must hold the same number of images. The mean and the variance are those of the whole
+    batch, computed from the mean μ_r and variance σ_r² of each rank r:
+    mean = E_r μ_r, var = E_r [σ_r² + (μ_r − mean)²].
     """
 
     running_mean: torch.Tensor
@@ -168,7 +180,11 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         """Accept any number of dimensions: [B, C] and [B, C, H, W]."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise x [B, C, ...] over all axes but C, in float32 or better; keeps x's type."""
+        """Normalise x [B, C, ...] over all axes but C, and return the same shape and type.
+
+        The arithmetic is in float32, or in float64 if that is x's type. In evaluation mode the
+        running mean and variance are used.
+        """
         if not self.training:
             return super().forward(x)
         axes, shape = [d for d in range(x.dim()) if d != 1], [1, -1, *[1] * (x.dim() - 2)]

@@ -12,19 +12,21 @@ from msr.spaces import Spaces
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
 BACKBONES = ("cnn", "vgg", *RESNETS, "mlp")
-SMALL = 100  # pixels a side below which a resnet gets the stem for small images
+SMALL = 100  # images with fewer pixels a side get a resnet with the stem for small images
 
 
 def backbone(
     name: str, image_size: int = 224, channels: int = 3, width: int = 64, stem: str = "auto"
 ) -> tuple[nn.Module, int]:
-    """Return (module, H) of a backbone by name.
+    """Return (module, H) of a backbone by name; the module maps x [B, channels, S, S] to h [B, H].
 
-    cnn: four strided convolutions, for CPUs. vgg: four with max-pools, which encode thin outlines
-    better, for twice the time. resnet18, resnet34, resnet50: torchvision's; stem "small" (3 × 3, no
-    max-pool) is chosen below 100 px, else "large". mlp: on the flattened input of
-    channels · image_size². width: channels of the first layer of cnn and vgg; the mlp's hidden
-    layers have 8 · width. Raises ValueError for another name.
+    cnn: four strided convolutions, for CPUs. vgg: four convolutions with max-pools; it encodes thin
+    outlines better and takes twice the time. resnet18, resnet34, resnet50: torchvision's (He et al.
+    2016). mlp: two hidden layers on the flattened input of channels · image_size² numbers.
+
+    width: channels of the first layer of cnn and vgg; the mlp's layers have 8 · width units. stem:
+    of a resnet, "small" (3 × 3, no max-pool), "large", or "auto": small for images below 100 px.
+    Raises ValueError for an unknown name.
     """
     if name == "cnn":
         return cnn(channels, width)
@@ -39,9 +41,10 @@ def backbone(
 
 
 def cnn(channels: int = 3, width: int = 64) -> tuple[nn.Module, int]:
-    """Return Conv-BN-ReLU × 4, each halving the image, widths w, 2w, 4w, 4w, and H = 16 w.
+    """Return four Conv-BN-ReLU blocks that each halve the image, and H = 16 · width.
 
-    The last map is pooled to 2 × 2 and flattened, so that places are not averaged away.
+    Their widths are 1, 2, 4 and 4 times `width`. The last map is pooled to 2 × 2 and flattened, so
+    that h still shows where things are.
     """
 
     def block(before: int, after: int) -> list[nn.Module]:
@@ -52,7 +55,7 @@ def cnn(channels: int = 3, width: int = 64) -> tuple[nn.Module, int]:
 
 
 def vgg(channels: int = 3, width: int = 16) -> tuple[nn.Module, int]:
-    """Return Conv-MaxPool-BN-ReLU × 4 (after Simonyan & Zisserman 2015), otherwise as `cnn`."""
+    """Return four Conv-MaxPool-BN-ReLU blocks (after Simonyan & Zisserman 2015), else as `cnn`."""
 
     def block(before: int, after: int) -> list[nn.Module]:
         convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
@@ -64,7 +67,10 @@ def vgg(channels: int = 3, width: int = 16) -> tuple[nn.Module, int]:
 def _convolutions(
     block: Callable[[int, int], list[nn.Module]], channels: int, width: int
 ) -> tuple[nn.Module, int]:
-    """Return four blocks of widths w, 2w, 4w, 4w, pooled to 2 × 2 and flattened, and H = 16 w."""
+    """Return four blocks, their last map pooled to 2 × 2 and flattened, and H = 16 · width.
+
+    block: makes the layers of one block from its numbers of input and output channels.
+    """
     layers, before = [], channels
     for after in (width, 2 * width, 4 * width, 4 * width):
         layers += block(before, after)
@@ -75,7 +81,8 @@ def _convolutions(
 def resnet(name: str, channels: int = 3, small: bool = False) -> tuple[nn.Module, int]:
     """Return torchvision's residual network without its classifier, and H.
 
-    small: a 3 × 3 stem without max-pool, without which accuracy on small images collapses.
+    small: the first convolution is 3 × 3 without stride, and no max-pool follows. With the usual
+    stem, accuracy on small images collapses.
     """
     net = getattr(torchvision.models, name)(weights=None, zero_init_residual=True)
     features = net.fc.in_features
@@ -89,7 +96,10 @@ def resnet(name: str, channels: int = 3, small: bool = False) -> tuple[nn.Module
 
 
 def mlp(features: int, hidden: Sequence[int], slope: float = 0.2) -> nn.Module:
-    """Return Linear-LeakyReLU per hidden width on input flattened from [B, …] to [B, features]."""
+    """Return one Linear-LeakyReLU per hidden width, from x [B, …], flattened to [B, features].
+
+    slope: of the leaky ReLU for negative inputs.
+    """
     layers: list[nn.Module] = [nn.Flatten()]
     for width in hidden:
         layers += [nn.Linear(features, width), nn.LeakyReLU(slope)]
@@ -98,7 +108,7 @@ def mlp(features: int, hidden: Sequence[int], slope: float = 0.2) -> nn.Module:
 
 
 def projector(features: int, hidden: Sequence[int], out: int) -> nn.Module:
-    """Return Linear-BN-ReLU per hidden width, then Linear: h [B, H] -> z [B, out]."""
+    """Return one Linear-BN-ReLU per hidden width, then Linear: h [B, features] -> z [B, out]."""
     layers: list[nn.Module] = []
     for width in hidden:
         layers += [
@@ -111,10 +121,11 @@ def projector(features: int, hidden: Sequence[int], out: int) -> nn.Module:
 
 
 class MultiSpace(nn.Module):
-    """A network with several embedding spaces: x -> (h [B, H], z [B, D]), z cut by `spaces`.
+    """A network with several embedding spaces: x [B, …] -> (h [B, H], z [B, D]).
 
-    hidden: widths of the projector's hidden layers. separate_style: one projector for content and
-    another for all styles, so that a pretrained content projector can be kept; else one for all.
+    features: H, the width of the backbone's output. spaces: how z is cut. hidden: widths of the
+    projector's hidden layers. separate_style: use one projector for content and another for all
+    styles, so that a pretrained content projector can be kept; by default one serves all spaces.
     """
 
     def __init__(
@@ -127,7 +138,7 @@ class MultiSpace(nn.Module):
     ):
         super().__init__()
         self.spaces, self.features, self.backbone = spaces, features, backbone
-        # what learns at the backbone's own rate: the beginnings of its parameters' names
+        # beginnings of the names of the parameters that learn at the rate for loaded weights
         self.loaded: tuple[str, ...] = ("backbone.",)
         content = spaces.sizes[0]
         split = separate_style and len(spaces.sizes) > 1
@@ -140,7 +151,7 @@ class MultiSpace(nn.Module):
         return h, torch.cat([project(h) for project in self.projector], dim=1)
 
     def freeze(self) -> None:
-        """Keep what is `loaded` as it is: no gradient, batch normalisation in evaluation mode."""
+        """Freeze what `loaded` names: no gradients, and batch normalisation in evaluation mode."""
         for name, module in self.named_modules():
             if f"{name}.".startswith(self.loaded):
                 module.eval().requires_grad_(False)
@@ -157,7 +168,8 @@ def build(
 ) -> MultiSpace:
     """Build the network of an image experiment from plain values, as config.json holds them.
 
-    spaces: {name: size}, content first.
+    spaces: {name: size}, content first. The other arguments are those of `backbone` and
+    `MultiSpace`. Raises ValueError for an unknown backbone and for wrong spaces.
     """
     net, features = globals()["backbone"](backbone, image_size, width=width, stem=stem)
     named = Spaces(tuple(spaces), tuple(spaces.values()))

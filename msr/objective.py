@@ -16,24 +16,27 @@ from msr.spaces import Spaces
 
 @dataclass
 class Terms:
-    """One batch's value. `loss` carries the gradient; the rest does not."""
+    """The objective of one batch and its terms; only `loss` carries a gradient."""
 
-    loss: torch.Tensor  # scalar
-    align: torch.Tensor  # [M + 1]
+    loss: torch.Tensor  # scalar, of this rank's images
+    align: torch.Tensor  # [M + 1], not yet weighted by λ
     violation: torch.Tensor  # [M + 1], scale-free, averaged over ranks
     spread: torch.Tensor  # scalar
-    lambdas: torch.Tensor  # [M + 1]
+    lambdas: torch.Tensor  # [M + 1], the weights λ
 
 
 class Objective(torch.nn.Module):
-    """L of one family on embeddings z [V, B, D], V views as `Views` makes them (query first).
+    """The loss L of one family, for embeddings z [V, B, D] of V views (query first).
 
-    lambdas: one weight, or one per space (content first), or None for the family's default.
-    paired: image i has only key (i mod M + 1), as `Views(paired=True)` makes them.
-    content_spread: weight of the same spread on the content space alone, added (an option of the
-    paper's SimCLR form). The family's own settings go by name: simclr(temperature, denominator),
-    vicreg(variance, covariance), barlow(beta), entropy(temperature). λ is a buffer, so that a
-    checkpoint holds it. Raises ValueError for an unknown family or setting, or for wrong weights.
+    lambdas: one weight for all spaces, one per space (content first), or None for the family's
+    default. They are a buffer, so that a checkpoint holds them. paired: each image has a single
+    key, number i mod (M + 1), as `Views(paired=True)` makes them. content_spread: weight of a
+    further spread, of the content space alone (an option of the paper's SimCLR form).
+
+    settings: the family's own, by name: simclr(temperature, denominator), vicreg(variance,
+    covariance), barlow(beta), entropy(temperature). Families that are `averaged` divide the sum
+    over the spaces by M + 1. Raises ValueError for an unknown family or setting, for a negative
+    weight, and for a wrong number of weights.
     """
 
     lambdas: torch.Tensor
@@ -65,9 +68,9 @@ class Objective(torch.nn.Module):
         self.weight = 1 / n if self.record.averaged else 1.0
 
     def forward(self, z: torch.Tensor) -> Terms:
-        """Return the terms of z [V, B, D], any float type.
+        """Return the terms of z [V, B, D], of any float type.
 
-        Computed in float32, or in float64 if that is z's type, whatever autocast says.
+        They are computed in float32, or in float64 if z is float64, also under autocast.
         """
         terms = self.record
         with torch.autocast(z.device.type, enabled=False):
@@ -99,9 +102,9 @@ class Objective(torch.nn.Module):
         return self.record.normalise if self.record.per_image else None
 
     def pair(self, part: torch.Tensor, m: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return query and key m in one space, part [V, B, d].
+        """Return the query and key m, each [B, d], from one space's part [V, B, d] of z.
 
-        When paired: of the images whose only key is key m.
+        When paired, only the images whose single key is key m are returned.
         """
         if self.paired:
             turn = slice(m, None, len(self.spaces.names))

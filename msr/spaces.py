@@ -10,10 +10,11 @@ import torch
 
 @dataclass(frozen=True)
 class Spaces:
-    """z = [z_content, z_style1, …, z_styleM], D = d_0 + … + d_M.
+    """The names and sizes of the slices of z = [z_content, z_style1, …, z_styleM].
 
-    `names[0]` is the content space; the others are named after the augmentation group each keeps.
-    Raises ValueError for repeated names, unequal lengths or a size below 1.
+    `names[0]` is the content space; each other space is named after the augmentation group whose
+    style it keeps. `sizes` are the dimensions d_0, …, d_M, with D = d_0 + … + d_M. Raises ValueError
+    for repeated names, for a different number of names and sizes, and for a size below 1.
     """
 
     names: tuple[str, ...]
@@ -34,7 +35,10 @@ class Spaces:
 
     @classmethod
     def of(cls, groups: Sequence[str], sizes: Sequence[int]) -> Spaces:
-        """Return content first, then one style space per augmentation group."""
+        """Return the space `content` and one style space per augmentation group.
+
+        sizes: one per space, that of content first.
+        """
         return cls(("content", *groups), tuple(sizes))
 
     @property
@@ -54,7 +58,7 @@ class Spaces:
     def split(self, z: torch.Tensor) -> dict[str, torch.Tensor]:
         """Cut z [..., D] into {name: z^m [..., d_m]}; these are views of z, nothing is copied.
 
-        Raises ValueError where z has another width.
+        Raises ValueError if the width of z is not D.
         """
         if z.shape[-1] != self.dim:
             sizes = dict(zip(self.names, self.sizes, strict=True))
@@ -62,5 +66,5 @@ class Spaces:
         return {name: z[..., cut] for name, cut in self.slices.items()}
 
     def join(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Put the parts {name: [..., d_m]} side by side to z [..., D]: the inverse of `split`."""
+        """Concatenate the parts {name: [..., d_m]} to z [..., D]; the inverse of `split`."""
         return torch.cat([parts[name] for name in self.names], dim=-1)

@@ -1,8 +1,10 @@
-"""Structured views: for each image a query and M + 1 keys that share chosen groups with it.
+"""Structured views: of each image a query and M + 1 keys, which share chosen groups with it.
 
-query   t                                          all parameters drawn
-key 0   everything drawn afresh                    shares only content with the query
-key m   everything drawn afresh, but group m = t's shares content AND style m
+::
+
+    query   all parameters t are drawn
+    key 0   all are drawn afresh                             shares only content with the query
+    key m   all are drawn afresh, except group m, as in t    shares content and style m
 """
 
 from __future__ import annotations
@@ -14,17 +16,21 @@ import torch
 from msr import dist
 from msr.augment import Params, Pipeline
 
-CACHE = 2**19  # floats of a CPU's piece of work: three times faster than all at once
+CACHE = 2**19  # floats that a CPU augments at a time; three times faster than all at once
 
 
 class Views:
-    """The query and its keys: `views(images, generator)` is [V, B, C, S, S], V = M + 2.
+    """The query and its keys: `views(images, generator)` is [V, B, C, S, S] with V = M + 2.
 
-    `key` defaults to `query`; the two hold the same transforms in the same order and may differ in
-    probability and strength (asymmetric views). A shared group shares everything drawn for it, the
-    applied yes/no included. paired: image i gets the query and only key (i mod M + 1), V = 2, so
-    the cost does not grow with M. Raises ValueError for unlike pipelines, an unknown group, or
-    groups that overlap.
+    query, key: pipelines of the same transforms in the same order, which may draw with different
+    probability and strength (asymmetric views); `key` defaults to `query`. What is not drawn, such
+    as the threshold of solarise, is the query's for every view. groups: the M groups that get a
+    style space. A key takes over everything that was drawn for its shared group, including whether
+    a transform is applied. paired: the image at place i of its rank's batch gets the query and only
+    key number i mod (M + 1), so V = 2 and the cost does not grow with M.
+
+    Raises ValueError for pipelines of different transforms, an unknown group, or groups that
+    overlap.
     """
 
     def __init__(
@@ -59,9 +65,9 @@ class Views:
         return 2 if self.paired else len(self.groups) + 2
 
     def sample(self, generator: torch.Generator, n: int, size: int) -> list[dict[str, Params]]:
-        """Draw the parameters of each view, query first, for the n images of all ranks.
+        """Draw the parameters of each view, query first: V of {transform: {parameter: [n, …]}}.
 
-        size: the side of the images in pixels.
+        n: the number of images of all ranks together. size: the side of the images in pixels.
         """
         query = self.query.sample(generator, n, size)
         if not self.paired:
@@ -70,7 +76,7 @@ class Views:
                 key.update({name: query[name] for name in names})
             return [query, *keys]
         key, local = self.key.sample(generator, n, size), n // dist.world_size()
-        # image i of a rank gets key turn[i]
+        # an image gets the key turn[i], by its place among the images of its rank
         turn = torch.arange(n, device=generator.device) % local % (len(self.groups) + 1)
         for m, names in enumerate(self.members.values(), start=1):
             for name in names:
@@ -80,16 +86,21 @@ class Views:
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return views [V, B, C, S, S] of images [B, C, H, W], on the images' device.
 
-        images: uint8, or float in [0, 1]. Parameters are drawn on the generator's device (a CPU
-        generator gives the same views on every device), for the images of all ranks: equal
-        generators give each image the same views on any number of ranks.
+        images: uint8, or float in [0, 1]; S is the side that the pipeline makes. Parameters are
+        drawn on the generator's device, so a CPU generator gives the same views on every device.
+        They are drawn for the images of all ranks: equal generators give each image the same views
+        on any number of ranks (when paired: if a rank's batch is a multiple of M + 1).
         """
         mine = dist.own(len(images))
         params = self.sample(generator, len(images) * dist.world_size(), images.shape[-1])
         return self.apply(images, [rows(view, mine) for view in params])
 
     def apply(self, images: torch.Tensor, params: list[dict[str, Params]]) -> torch.Tensor:
-        """Apply the pipeline once to V · B images; on a CPU in pieces that stay in its cache."""
+        """Return the views [V, B, C, S, S] of images [B, C, H, W] by given parameters.
+
+        params: for each view {transform: {parameter: [B, …]}}. The V · B images go through the
+        pipeline together, on a CPU in pieces that fit into its cache.
+        """
         x = to_float(images).repeat(len(params), 1, 1, 1)  # [V * B, C, H, W]
         joined = {
             name: {
@@ -105,18 +116,21 @@ class Views:
         return torch.cat(out).view(len(params), len(images), *out[0].shape[1:])
 
     def targets(self) -> dict[str, str]:
-        """Return {target: transform}: what style probes can predict of the transforms' draws."""
+        """Return {target: name of the transform that draws it} for the targets of style probes."""
         params = self.query.sample(torch.Generator().manual_seed(0), 1, 1)
         drawn = self.query.transforms.items()
         return {target: name for name, t in drawn for target in t.targets(params[name])}
 
     def homes(self, factors: Iterable[str] = ()) -> dict[str, str]:
-        """Return {target: space}: where the theory puts what these views share and hide.
+        """Return {target or factor: space}: the space that should encode it by the theory.
 
-        What a style probe can predict of a transform belongs to the space of the transform's group.
-        Of the image's own `factors`, one that a single group hides belongs to that group's space,
-        and one that no transform changes belongs to content. For all others the theory has no
-        answer, and they are left out: those that are changed but not hidden, or by several groups.
+        A target of a style probe belongs to the space of the group whose transform draws it.
+        `factors` name properties of the image itself. A factor that a single group changes and
+        hides belongs to the space of that group; one that no transform changes belongs to content.
+
+        Left out is whatever the theory has no answer for: targets of groups without a space, and
+        factors that are changed but not hidden, changed by several groups, or changed by a
+        transform whose group has no space.
         """
         transforms = self.query.transforms
         group_of = {name: group for group, names in self.members.items() for name in names}
@@ -136,15 +150,15 @@ class Views:
 
 
 def choose(mask: torch.Tensor, a: Params, b: Params) -> Params:
-    """Return, image by image, a's parameters where mask [n] is true, else b's."""
+    """Return {parameter: [n, …]}: for each image those of a where mask [n] is true, else b's."""
     return {k: torch.where(mask.view(-1, *[1] * (a[k].dim() - 1)), a[k], b[k]) for k in a}
 
 
 def rows(view: dict[str, Params], part: slice) -> dict[str, Params]:
-    """Return the parameters of some of the images, {transform: {parameter: [n, …]}}."""
+    """Return the parameters of the images in `part`, {transform: {parameter: [n, …]}}."""
     return {name: {k: v[part] for k, v in draws.items()} for name, draws in view.items()}
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
-    """Return uint8 [0, 255] or float [0, 1] as float32 in [0, 1]."""
+    """Return images of any shape, uint8 or float in [0, 1], as float32 in [0, 1]."""
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()

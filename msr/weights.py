@@ -1,8 +1,4 @@
-"""Trained networks in and out.
-
-`load` is for readers of a trained network, `begin_from` for a network that starts where another
-ended.
-"""
+"""Trained networks, loaded: `load` gives one to use, `begin_from` begins training from one."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ from msr.losses import FAMILIES
 from msr.spaces import Spaces
 from msr.views import to_float
 
-HEADS = ("fc.", "head.", "classifier.")  # of a classifier: not loaded
+HEADS = ("fc.", "head.", "classifier.")  # beginnings of the names of a classifier's weights
 
 
 @dataclass
@@ -31,7 +27,7 @@ class Trained:
     """A trained network: `trained(images)` is {"h": [N, H], "content": [N, d_0], …}."""
 
     model: models.MultiSpace
-    config: dict[str, Any]  # config.json: what was asked
+    config: dict[str, Any]  # the run's config.json: training settings, network, experiment
 
     @property
     def backbone(self) -> nn.Module:
@@ -40,7 +36,7 @@ class Trained:
 
     @property
     def projector(self) -> nn.ModuleList:
-        """The projectors from h to z: one, or content's and the styles'."""
+        """The projectors from h to z: one for all spaces, or content's and then the styles'."""
         return self.model.projector
 
     @property
@@ -50,10 +46,11 @@ class Trained:
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return h and every space of images [N, 3, S, S], on the network's device.
+        """Return {"h": [N, H], space: [N, d_m]} of images [N, 3, S, S], on the network's device.
 
         images: uint8, or float in [0, 1]; S should be `config["network"]["image_size"]`. The
-        network is in evaluation mode, and each space of the simclr family lies on its sphere.
+        network runs in evaluation mode. Each space of the simclr family is normalised to its
+        sphere.
         """
         self.model.eval()
         x = images.to(next(self.model.parameters()).device)
@@ -65,10 +62,10 @@ class Trained:
 
 
 def load(path_or_name: str | os.PathLike[str], device: str | torch.device = "cpu") -> Trained:
-    """Load the network of a run's folder, of a `model.safetensors`, or of a name.
+    """Load the network of a run's folder, of its `model.safetensors` alone, or of a name.
 
-    Names are looked up in $MSR_MODELS (by default ~/.cache/msr/models). Raises ValueError, one
-    line, where there is none.
+    A name is looked up in $MSR_MODELS (by default ~/.cache/msr/models). Raises ValueError, one
+    line, if nothing is found there, or if the file does not say which network it holds.
     """
     path = locate(path_or_name)
     weights, config = tensors(path), config_of(path)
@@ -83,7 +80,10 @@ def load(path_or_name: str | os.PathLike[str], device: str | torch.device = "cpu
 
 
 def locate(path_or_name: str | os.PathLike[str]) -> Path:
-    """Return the weights' file of a run's folder, a file, or a name. Raises ValueError."""
+    """Return the path of the weights that a run's folder, a file or a name stands for.
+
+    Raises ValueError, one line, if there are none.
+    """
     home = Path(os.environ.get("MSR_MODELS", "~/.cache/msr/models")).expanduser()
     given = Path(path_or_name).expanduser()
     for path in (given, home / str(path_or_name), home / f"{path_or_name}.safetensors"):
@@ -98,7 +98,7 @@ def locate(path_or_name: str | os.PathLike[str]) -> Path:
 
 
 def config_of(path: Path) -> dict[str, Any]:
-    """Return the configuration that a safetensors file of ours carries; empty for other files."""
+    """Return the config.json in the metadata of a run's safetensors file; {} for other files."""
     if path.suffix != ".safetensors":
         return {}
     with safetensors.safe_open(path, "pt") as file:
@@ -106,10 +106,10 @@ def config_of(path: Path) -> dict[str, Any]:
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Return names -> tensors of a safetensors or torch file, on the CPU.
+    """Return {name: tensor} of a safetensors or torch file, on the CPU.
 
-    The wrappers that training scripts put around them are taken off; nothing is unpickled but
-    tensors. Raises ValueError, one line, for anything else.
+    Dictionaries that training scripts wrap around the weights ("state_dict", "model") are removed.
+    Only tensors are unpickled, so no code runs. Raises ValueError, one line, for any other file.
     """
     try:
         state: dict[str, Any]
@@ -132,7 +132,7 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
 def stem_of(init: str) -> str:
     """Return which stem the resnet in `init` has: "large" (7 × 7) or "small" (3 × 3).
 
-    "auto" where there is none to see.
+    The answer is "auto" for an empty `init`, and for weights without such a convolution.
     """
     if not init:
         return "auto"
@@ -145,12 +145,12 @@ def stem_of(init: str) -> str:
 
 
 def begin_from(model: models.MultiSpace, init: str) -> str:
-    """Load trained weights into the model, and return what was loaded, in words.
+    """Load trained weights into the model, and return in words what was loaded.
 
-    init: torchvision's or timm's file, or an earlier run. Its backbone is loaded, and its content
-    projector where that has the shape of the model's, which must keep it apart (`separate_style`).
-    What was loaded is noted in `model.loaded`, for its own learning rate. Raises ValueError, one
-    line, naming the first weight that does not fit.
+    init: a file of torchvision or timm, or an earlier run. The backbone is loaded; so is the
+    content projector, if the model has one of its own (`separate_style`) and the shapes agree.
+    `model.loaded` then names what was loaded, so that it can have its own learning rate. Raises
+    ValueError, one line, that names the first weight that does not fit.
     """
     path = locate(init)
     state = tensors(path)
@@ -170,7 +170,11 @@ def begin_from(model: models.MultiSpace, init: str) -> str:
 def _backbone_of(
     state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], path: Path
 ) -> dict[str, torch.Tensor]:
-    """Return the weights of `state` by the backbone's own names, `wanted`. Raises ValueError."""
+    """Return the weights in `state` that the backbone needs, by its own names.
+
+    wanted: the backbone's state_dict. Raises ValueError, one line, where a weight is missing, has
+    another shape, or is left over.
+    """
     first = next(iter(wanted))
     holding = [name for name in state if name == first or name.endswith("." + first)]
     if not holding:

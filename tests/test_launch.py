@@ -9,7 +9,7 @@ import pytest
 import small
 from small import IMAGENET, SPRITES, TRANSFER, sprites_setup
 
-from msr.experiments import imagenet, launch, processes, sprites, transfer
+from msr.experiments import imagenet, launch, numerical, processes, sprites, transfer
 from msr.train import NonFiniteLoss, Stopped
 
 
@@ -54,14 +54,24 @@ def test_without_a_name_it_is_the_experiment_on_images(tmp_path, monkeypatch):
     assert {path.name for path in out.iterdir()} == {"spaces_seed0"}
 
 
+def test_the_headline_encoders_of_the_numerical_notebook(tmp_path, capsys):
+    tiny = {"steps": 3, "samples": 16, "seeds": 1, "width": 8, "depth": 1, "probe_samples": 50}
+    launch.run({"experiment": "numerical", "out_dir": str(tmp_path)} | tiny)
+    folders = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
+    assert folders == ["causal/seed20", "independent/seed20", "statistical/seed20"]
+    base, _, _ = numerical.prepare(numerical.Parameters(**tiny))
+    assert numerical.run(base, 20, tmp_path / "independent" / "seed20").log
+    assert "complete in" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "content, says",
     [
         (
             {"experiment": "sprite"},
-            "unknown experiment 'sprite' (did you mean 'sprites'?); choose imagenet, sprites, tran",
+            "unknown experiment 'sprite' (did you mean 'sprites'?); choose imagenet, numerical",
         ),
-        ({"experiment": "numerical"}, "unknown experiment 'numerical'; choose imagenet, sprites"),
+        ({"experiment": "numerical", "step": 1}, "unknown parameter 'step' (did you mean 'steps'"),
         (
             {"only": "space"},
             "unknown only 'space' (did you mean 'spaces'?); choose spaces, vanilla",

@@ -28,3 +28,26 @@ def test_an_unknown_parameter_stops_a_notebook_before_any_work(name, tmp_path):
         )
     assert error.value.ename == "ValueError" and error.value.evalue == says
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_readmes_program(photographs, tmp_path, monkeypatch):
+    """The program of the README, with small numbers in place of its own."""
+    program = (ROOT / "README.md").read_text().split("```python\n")[-1].split("```")[0]
+    for before, after in (
+        ('"FOLDER"', repr(str(photographs))),
+        ("size=64", "size=16"),
+        ("(64, 32, 32)", "(4, 2, 2)"),
+        ('"medium", 64', '"medium", 16'),
+        ('"resnet18", 64', '"resnet18", 16'),
+        ("Batches(data, 128)", "Batches(data, 8)"),
+        ("epochs=10", "epochs=1, batch_size=8"),
+        ("3, 64, 64", "3, 16, 16"),
+    ):
+        assert before in program, before
+        program = program.replace(before, after)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(program, names)
+    assert names["spaces"].split(names["z"])["appearance"].shape == (2, 2)
+    assert (tmp_path / "runs" / "mine" / "model.safetensors").exists() and names["log"]
+    assert program.count("import ") == 2

@@ -177,7 +177,7 @@ def test_settings_of_the_loss_reach_the_family():
 
 def test_which_parameters_a_run_may_be_resumed_under():
     common = {"seeds", "seed", "precision", "device", "fresh", "out_dir", "profile", "epochs"}
-    common |= {"compile", "devices", "sync_batchnorm", "save_every"}
+    common |= {"compile", "devices", "sync_batchnorm", "save_every", "log_every"}
     files = {"max_bad", "num_workers"}
     others = {
         imagenet.Parameters: files | {"vanilla", "probe_images"},

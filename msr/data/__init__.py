@@ -1,8 +1,9 @@
-"""Data: a user's images, the rendered datasets, and synthetic latents.
+"""Data: a user's images, rendered datasets, and synthetic latents.
 
-`load` reads a folder, tar shards or a named set; `RENDERED` names the datasets that the library
-itself draws. Both give (train, val) as `Images`, which `Batches` shuffles. A new rendered dataset
-is a module with a `load`, and a line in `RENDERED`. Latents are in `msr.data.latents`.
+`load` reads a folder, tar shards or a set that torchvision knows by name. `RENDERED` holds the
+loaders of the datasets that the library draws itself. Both return (train, val), two `Images`;
+`Batches` cuts one of them into shuffled batches. A new rendered dataset needs a module with a
+function `load`, and a line in `RENDERED`. Synthetic latents are in `msr.data.latents`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ __all__ = ["RENDERED", "Batches", "Images", "Loader", "load"]
 
 
 class Loader(Protocol):
-    """Renders a dataset; every `load` of a rendered dataset takes these arguments by name."""
+    """The `load` function of a rendered dataset; it takes these arguments by name."""
 
     def __call__(
         self, n_train: int, n_val: int, size: int, seed: int = 0, device: torch.device | str = "cpu"
     ) -> tuple[Images, Images]:
-        """Render (train, val) by `seed`, `size` pixels a side, on `device`; bytes on the CPU."""
+        """Return (train, val) with n_train and n_val images of `size` × `size` pixels.
+
+        seed: of the random factors. device: where the images are rendered; their uint8 pixels are
+        returned on the CPU.
+        """
 
 
 RENDERED: dict[str, Loader] = {"shapes": trifeature.load, "sprites": dsprites.load}

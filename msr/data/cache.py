@@ -1,4 +1,4 @@
-"""The user's cache: plain data that took long to gather, kept between runs."""
+"""A cache in the user's home: data that takes long to collect, kept between runs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from typing import Any
 
 
 def home() -> Path:
-    """Return the folder of the user's cache that belongs to msr."""
+    """Return the cache folder of msr: $XDG_CACHE_HOME/msr, or ~/.cache/msr without that variable.
+
+    The folder need not exist yet.
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "msr"
 
 
 def cached(key: str, valid: Callable[[Any], bool], make: Callable[[], Any]) -> Any:
-    """Return `make()`, kept in the cache under `key` and reused while `valid(data)` holds.
+    """Return the data cached under `key` if they are still valid, else call `make` and cache them.
 
-    The data must be JSON. Where the cache cannot be read or written, it is made each time.
+    make: returns the data, which JSON must be able to hold. valid: says whether data from the cache
+    may be used; an OSError, ValueError, KeyError, TypeError or AttributeError in it means no. Where
+    the cache cannot be read or written, `make` is called every time, and no error is raised.
     """
     path = home() / "index" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     try:

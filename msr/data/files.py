@@ -1,6 +1,7 @@
-"""Many image files: an index that is read once, decoding, and an inspection of what was met.
+"""Folders of many image files: their index, their decoding, and a record of unusual files.
 
-Decoding passes over the broken files of a folder, converts unusual ones to RGB, and notes both.
+Listing a large folder takes long, so its index is kept in the cache. Decoding skips the unreadable
+files of a folder and converts every other colour mode to RGB; both are recorded.
 """
 
 from __future__ import annotations
@@ -25,18 +26,22 @@ from msr.data import cache
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 SMALLEST = 8  # pixels a side; a smaller file is not a photograph
-NAMED = 100  # converted files of one kind that an inspection names
-SETTLED = 2 * 10**9  # ns; a folder that changed this shortly before it was read may change unseen
-STRIDE = 1_000_003  # from an unreadable file to its substitute; neighbours are often bad too
-TRIES = 1000  # substitutes that are tried
+NAMED = 100  # how many converted files of one colour mode are written by name
+# ns; a folder that changed less than this before it was listed may change again without a new time
+# stamp, so its index is not taken from the cache.
+SETTLED = 2 * 10**9
+STRIDE = 1_000_003  # files from an unreadable one to its replacement: neighbours are often bad too
+TRIES = 1000  # files that are tried before decoding gives up
 
-Note = tuple[str, str, str]  # (file, mode it was converted from or "", why it was skipped or "")
+# (file, colour mode it was converted from or "", why it was skipped or "")
+Note = tuple[str, str, str]
 
 
 class Strings(Sequence[str]):
-    """N strings in two tensors, which the processes of a data loader share.
+    """A sequence of N strings, stored in two tensors that the processes of a data loader share.
 
     A list of N Python objects would instead be copied, page by page, as each process reads it.
+    Raises IndexError for an index outside 0 to N − 1.
     """
 
     def __init__(self, strings: Iterable[str]):
@@ -54,26 +59,26 @@ class Strings(Sequence[str]):
 
 
 class Source(Protocol):
-    """N images that `Decoder` can open by number: `Files`, or `msr.data.shards.Tar`."""
+    """N images that `Decoder` can open by index: `Files`, or `msr.data.shards.Tar`."""
 
-    names: Strings  # one per image, for the inspection
+    names: Strings  # one per image, for messages
 
     @property
     def group(self) -> torch.Tensor | None:
-        """Number of each image's shard, long [N]; None where images may be read in any order."""
+        """The index of each image's shard, long [N]; None if any order is equally fast to read."""
 
     def __len__(self) -> int: ...
 
     def open(self, i: int) -> str | io.BytesIO:
-        """Return what Pillow opens to read image i."""
+        """Return a path or a binary file from which Pillow can read image i."""
 
     def pick(self, rows: torch.Tensor) -> Source:
-        """Return the images at `rows`, long [n]."""
+        """Return the source of the images at `rows`, long [n]."""
 
 
 @dataclass
 class Files:
-    """Images in files of their own; a `Source`."""
+    """The `Source` of images that are one file each."""
 
     names: Strings  # paths
     group = None
@@ -94,10 +99,11 @@ class Files:
 
 
 def index(root: Path) -> dict[str, list[str]]:
-    """Return {folder, relative to root: names of its image files}, sorted; links are followed.
+    """Return {folder: names of its image files}, both sorted; folders are relative to `root`.
 
-    It comes from the cache while no folder has changed: a file that is added, removed or renamed
-    changes the time of its folder.
+    Symbolic links are followed. The index comes from the cache as long as no folder has changed:
+    adding, removing or renaming a file changes the modification time of its folder. Raises OSError
+    if a folder cannot be listed.
     """
     root = Path(os.path.abspath(root))
 
@@ -112,10 +118,10 @@ def index(root: Path) -> dict[str, list[str]]:
 
 
 def scan(root: Path) -> dict[str, Any]:
-    """List the image files under root by name, without opening any.
+    """List the files under `root` that have an image's extension, without opening any.
 
-    Returns {"read": time in ns, "folders": {relative folder: [time of its last change in ns, names
-    of its image files]}}.
+    Returns {"read": time of the listing in ns, "folders": {folder relative to root: [time of its
+    last change in ns, sorted names of its image files]}}. Raises OSError as `index` does.
     """
     read, pending, seen, folders = time.time_ns(), [""], set(), {}
     while pending:
@@ -140,12 +146,16 @@ def scan(root: Path) -> dict[str, Any]:
 
 
 class Decoder(Dataset):
-    """A source's images as uint8 [3, S, S]: RGB, shorter side resized to S, centre square.
+    """The images of a source as uint8 [3, S, S], where S is `size`.
 
-    An item is (pixels, whether it is the file asked for, notes): in the place of an unreadable file
-    comes another. Resizing is antialiased. Departure from torchvision's RandomResizedCrop, which
-    crops the whole photograph: what lies outside the centre square is never seen, and crops are
-    taken from S pixels, so that a batch is one tensor and everything else works on batches.
+    An image is converted to RGB, its shorter side is resized to S pixels with antialiasing, and its
+    centre square is kept. An item is (pixels, own, notes): own is whether this is the file asked
+    for, since an unreadable file is replaced by another one; notes say which files were skipped or
+    converted. Raises ValueError, one line, if none of up to `TRIES` files can be read.
+
+    Departure from torchvision's RandomResizedCrop, which crops from the whole photograph: the
+    network never sees what lies outside the centre square, and crops are taken from the S × S
+    pixels. In return a batch is one tensor, so that all augmentation works on batches.
     """
 
     def __init__(self, source: Source, size: int):
@@ -173,10 +183,11 @@ class Decoder(Dataset):
 
 
 def decode(source: str | io.BytesIO, size: int) -> tuple[torch.Tensor, str]:
-    """Decode a path or a binary file to uint8 [3, size, size].
+    """Decode an image, given as a path or a binary file, as `Decoder` describes.
 
-    Returns the pixels and the mode that they were converted from, empty for RGB. Raises whatever
-    Pillow raises, and ValueError for an image of less than `SMALLEST` pixels a side.
+    Returns the pixels, uint8 [3, size, size], and the colour mode that they were converted from,
+    empty for RGB. Raises ValueError for an image with a side of less than `SMALLEST` pixels, and
+    any error that Pillow raises.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -194,7 +205,10 @@ def decode(source: str | io.BytesIO, size: int) -> tuple[torch.Tensor, str]:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: 16 bits are scaled, not clipped; transparency shows white."""
+    """Convert an image of any colour mode to RGB.
+
+    16-bit values are scaled to 8 bits, not clipped. Transparent pixels become white.
+    """
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
     if image.has_transparency_data:
@@ -204,16 +218,17 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def collate(items: list[tuple[torch.Tensor, bool, list[Note]]]) -> tuple[Any, Any, list[Note]]:
-    """Join items of `Decoder`: (pixels [B, 3, S, S], whether asked for, bool [B], notes)."""
+    """Join B items of `Decoder` to (pixels uint8 [B, 3, S, S], own bool [B], all notes)."""
     pixels, own, notes = zip(*items)
     return torch.stack(pixels), torch.tensor(own), [note for some in notes for note in some]
 
 
 class Inspection:
-    """What was met while reading image files: those skipped, and those converted to RGB.
+    """A record of the image files that were skipped as unreadable or converted to RGB.
 
-    total: files to read; max_bad: share of them that may be unreadable. Attributes: seen, the files
-    read so far; skipped {name: reason}; converted {mode: names}.
+    total: number of image files. max_bad: share of them that may be unreadable, from 0 to 1.
+    Attributes: seen, the number of files read so far, at most total; skipped, {file or shard:
+    reason}; converted, {colour mode: names of files}.
     """
 
     def __init__(self, total: int = 0, max_bad: float = 0.1):
@@ -222,10 +237,11 @@ class Inspection:
         self.converted: dict[str, set[str]] = {}
 
     def add(self, seen: int, notes: Iterable[Note]) -> None:
-        """Take in the notes of `seen` more files.
+        """Record the notes of `seen` more files.
 
-        Raises ValueError, one line, once more than `max_bad` of the files are bad, counted over the
-        files seen, at least 1,000 or all.
+        Raises ValueError, one line, once the unreadable files are more than the share `max_bad` of
+        the files seen so far. While fewer than 1,000 have been seen, the share is of 1,000, or of
+        all files if there are fewer.
         """
         self.seen = min(self.total, self.seen + seen)
         for name, kind, reason in notes:
@@ -240,11 +256,11 @@ class Inspection:
                 f"{len(self.skipped)} of {self.total} files cannot be read, more than "
                 f"max_bad = {self.max_bad:g} of the {of} looked at: "
                 f"{'; '.join(f'{name} ({reason})' for name, reason in some)}; "
-                "mend the folder, or give a larger max_bad"
+                "repair the folder, or give a larger max_bad"
             )
 
     def merge(self, others: list[Inspection]) -> Inspection:
-        """Add what `others` (the other ranks) met, and return self."""
+        """Add the records of `others`, such as the other ranks, to this one, and return it."""
         for other in others:
             self.skipped |= other.skipped
             for kind, names in other.converted.items():
@@ -252,7 +268,7 @@ class Inspection:
         return self
 
     def summary(self) -> str:
-        """Return one line for a page; empty where every file was as expected."""
+        """Return one line on the skipped and converted files; empty if there are none."""
         parts, bad = [], len(self.skipped)
         if bad:
             parts.append(f"{bad} of {self.total:,} files could not be read and were skipped")
@@ -262,9 +278,10 @@ class Inspection:
         return "; ".join(parts)
 
     def write(self, path: Path) -> None:
-        """Write JSON: each skipped file with its reason; per mode, how many files were converted.
+        """Write the record to `path` as JSON.
 
-        Of the converted, the first `NAMED` names are written.
+        It holds each skipped file with its reason and, for each colour mode, the number of
+        converted files and the first `NAMED` of their names. The file is replaced in one step.
         """
         converted = {
             kind: {"files": len(names), "first": sorted(names)[:NAMED]}

@@ -1,4 +1,4 @@
-"""One split of a set of images, in memory or in files, and the shuffled batches of its epochs."""
+"""One split of a data set, in memory or in files, and the shuffled batches of its epochs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from msr import dist
 from msr.data import files, shards
 from msr.data.files import Decoder, Inspection
 
-IN_MEMORY = 2 * 2**30  # bytes; files whose pixels take no more are decoded once and kept …
-AT_ONCE = 20_000  # … where they are no more than this, which takes a minute or so
+# A split is decoded once and kept in memory if neither limit is exceeded.
+IN_MEMORY = 2 * 2**30  # bytes of pixels
+AT_ONCE = 20_000  # images; decoding these takes about a minute
 
 
 @dataclass
 class Images:
-    """One split: pixels in memory, or files that workers decode on demand.
+    """One split of N images: pixels in memory, or files that workers decode when needed.
 
-    size: side of the views in pixels; the stored images may be larger or smaller. pixels: uint8
-    [N, 3, S, S], or None where `files` is given. labels: {name: long [N]}, classes: {name: names of
-    its values}. factors: {name: float [N], or [N, 2] for the sine and cosine of an angle}. Labels
-    and factors may be empty. inspection: what was met in the files so far.
+    size: side in pixels of the views to be made; the stored images may be larger or smaller.
+    pixels: uint8 [N, 3, S, S], or None if the images are still files. files: decodes these files,
+    or None if the images are in memory. labels: {label: class numbers, long [N]}. classes: {label:
+    names of its classes}. factors: {factor: float [N], or [N, 2] for the sine and cosine of an
+    angle}. Labels and factors may be empty. inspection: which files were skipped or converted so
+    far; None for images that never were files.
     """
 
     size: int
@@ -36,7 +39,7 @@ class Images:
 
     @property
     def loaded(self) -> torch.Tensor:
-        """The pixels, uint8 [N, 3, S, S]. Raises ValueError where they are still files."""
+        """The pixels, uint8 [N, 3, S, S]. Raises ValueError if the images are still files."""
         if self.pixels is None:
             raise ValueError("these images are still files; decode them first: images.decoded()")
         return self.pixels
@@ -46,21 +49,23 @@ class Images:
 
     @property
     def decoder(self) -> Decoder:
-        """The decoder of images that are not in memory."""
+        """The decoder of images that are still files. Raises AssertionError for others."""
         assert self.files is not None, "these images are in memory"
         return self.files
 
     def fetch(self, index: torch.Tensor, num_workers: int = 0) -> torch.Tensor:
-        """Return the images at `index` [n], uint8 [n, 3, S, S] on the CPU.
+        """Return the images at `index`, long [n], as uint8 [n, 3, S, S] on the CPU.
 
-        In the place of a file that cannot be read comes another.
+        An unreadable file is replaced by another one. Raises ValueError, one line, once too many
+        files are unreadable. num_workers: processes that decode files.
         """
         return self.read(index, num_workers)[0] if self.pixels is None else self.pixels[index]
 
     def read(self, index: torch.Tensor, num_workers: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decode the files at `index` [n].
+        """Decode the files at `index`, long [n], in `num_workers` processes.
 
-        Returns (pixels uint8 [n, 3, S, S], whether each is the file asked for, bool [n]).
+        Returns their pixels, uint8 [n, 3, S, S], and, bool [n], whether each image is the file
+        asked for rather than a replacement. Raises ValueError as `stream` does.
         """
         side = self.decoder.size
         out = torch.empty(len(index), 3, side, side, dtype=torch.uint8)
@@ -74,9 +79,12 @@ class Images:
     def stream(
         self, batches: Iterable[torch.Tensor], num_workers: int, pin: bool = False
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (pixels, whether each is the file asked for) of each batch of indices.
+        """Decode batches of indices, long [b] each, and yield (pixels, own) for each batch.
 
-        Workers decode them; what they meet goes into `inspection`. pin: into pinned memory.
+        pixels: uint8 [b, 3, S, S]. own: bool [b], whether each image is the file asked for rather
+        than the replacement of an unreadable file. Files that are skipped or converted are added to
+        `inspection`. num_workers: processes that decode. pin: put pixels into pinned memory. Raises
+        ValueError, one line, once too many files are unreadable.
         """
         loader = DataLoader(
             self.decoder,
@@ -91,7 +99,7 @@ class Images:
             yield pixels, own
 
     def pick(self, index: torch.Tensor) -> Images:
-        """Return the images at `index`, long [n]; files stay undecoded."""
+        """Return the split of the images at `index`, long [n]; files are not decoded."""
         decoder = self.files
         if decoder is not None:
             decoder = Decoder(decoder.source.pick(index), decoder.size)
@@ -104,7 +112,10 @@ class Images:
         )
 
     def decoded(self, num_workers: int = 0) -> Images:
-        """Return the same images in memory, without the files that cannot be read."""
+        """Return the same split in memory, without the files that cannot be read.
+
+        num_workers: processes that decode. Raises ValueError, one line, if too many are unreadable.
+        """
         if self.pixels is not None:
             return self
         pixels, own = self.read(torch.arange(len(self)), num_workers)
@@ -113,18 +124,22 @@ class Images:
         return replace(self.pick(own.nonzero()[:, 0]), pixels=pixels[own], files=None)
 
     def order(self, generator: torch.Generator) -> torch.Tensor:
-        """Return all indices, shuffled, long [N]; those of shards by windows of a few shards."""
+        """Return all indices in random order, long [N].
+
+        Images in shards are shuffled within windows: the shards are put in random order, and the
+        images of `shards.WINDOW` consecutive shards are shuffled together.
+        """
         group = None if self.files is None else self.files.source.group
         if group is None:
             return torch.randperm(len(self), generator=generator)
-        # place[g]: of shard g among the shards of this epoch
+        # place[g]: the position of shard g in this epoch's order of the shards
         place = torch.randperm(int(group.max()) + 1, generator=generator)
         within = torch.rand(len(group), generator=generator, dtype=torch.float64)
         return (place[group] // shards.WINDOW + within).argsort()
 
 
 def one_line(loader: Iterable) -> Iterator:
-    """Yield the loader's batches; of a worker's error, raise its last line, without traceback."""
+    """Yield the loader's batches; raise a worker's ValueError as one line, without traceback."""
     try:
         yield from loader
     except ValueError as error:
@@ -132,7 +147,10 @@ def one_line(loader: Iterable) -> Iterator:
 
 
 def at_most(images: Images, n: int, seed: int) -> Images:
-    """Return n of the images, drawn by `seed`; all of them for n = 0."""
+    """Return n images chosen at random with `seed`; all of them if n is 0 or not below their number.
+
+    Files are not decoded.
+    """
     if not n or n >= len(images):
         return images
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
@@ -140,7 +158,11 @@ def at_most(images: Images, n: int, seed: int) -> Images:
 
 
 def in_memory(images: Images, num_workers: int) -> Images:
-    """Decode files once and keep their pixels, where that is quick and the pixels fit."""
+    """Return the split decoded into memory if it is small, else the split as it is.
+
+    Small means at most `AT_ONCE` images and `IN_MEMORY` bytes of pixels. Raises ValueError as
+    `Images.decoded` does.
+    """
     if images.files is None or len(images) > AT_ONCE:
         return images
     fits = len(images) * 3 * images.files.size**2 <= IN_MEMORY
@@ -148,11 +170,12 @@ def in_memory(images: Images, num_workers: int) -> Images:
 
 
 class Batches:
-    """Shuffled batches of uint8 images [B, 3, S, S] on `device`, `len()` of them an epoch.
+    """Shuffled batches of images, uint8 [B, 3, S, S] on `device`; `len()` is the number per epoch.
 
-    The remainder of an epoch is dropped. The order is a function of (seed, epoch) alone; on several
-    ranks each takes its own part of every batch. Raises ValueError, one line, where the batch is
-    larger than the data or does not divide over the ranks.
+    batch_size: images per batch over all R ranks; each rank gets its own B = batch_size / R of
+    them. The images that remain at the end of an epoch are dropped. The order depends on the images
+    and on (seed, epoch) alone. num_workers: processes that decode files. Raises ValueError, one
+    line, if the batch is larger than the split or not divisible by the number of ranks.
     """
 
     def __init__(
@@ -166,7 +189,8 @@ class Batches:
         enough(images, batch_size)
         if batch_size % dist.world_size():
             raise ValueError(
-                f"batch_size {batch_size} does not divide over {dist.world_size()} processes"
+                f"batch_size {batch_size} does not divide evenly over {dist.world_size()} "
+                "processes; give a multiple of their number"
             )
         self.images, self.batch_size, self.seed = images, batch_size, seed
         self.device, self.num_workers = torch.device(device), num_workers
@@ -175,7 +199,10 @@ class Batches:
         return len(self.images) // self.batch_size
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[torch.Tensor]:
-        """Yield the batches of an epoch from step `start` on; earlier ones are not decoded."""
+        """Yield this rank's batches of an epoch, uint8 [B, 3, S, S], from step `start` on.
+
+        Earlier batches are not decoded. Raises ValueError as `Images.stream` does.
+        """
         order = self.images.order(torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
         local = self.batch_size // dist.world_size()
         order = order[: len(self) * self.batch_size].view(len(self), dist.world_size(), local)
@@ -183,7 +210,7 @@ class Batches:
             yield batch.to(self.device, non_blocking=True)
 
     def pixels(self, order: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield uint8 [b, 3, S, S] on the CPU for each row of `order`, long [steps, b]."""
+        """Yield the images, uint8 [b, 3, S, S] on the CPU, of each row of `order`, long [steps, b]."""
         if self.images.pixels is not None:
             for index in order:
                 yield self.images.pixels[index]
@@ -194,7 +221,7 @@ class Batches:
 
 
 def enough(images: Images, batch_size: int) -> None:
-    """Raise ValueError, one line, where a batch is larger than the training images."""
+    """Raise ValueError, one line, if there are fewer training images than one batch needs."""
     n = len(images)
     if n < batch_size:
         raise ValueError(

@@ -151,7 +151,8 @@ def load_data(plan: Plan, asked: FolderParameters, probe_images: int) -> Setup:
             f"only {len(val)} held-out images: too few to probe with; give {MIN_VAL} or more"
         )
     steps = config.epochs * len(Batches(train, config.batch_size))
-    training = plan.training.change(log_every=max(1, min(50, steps // 30)))
+    log_every = config.log_every or max(1, min(50, steps // 30))
+    training = plan.training.change(log_every=log_every)
     train_probe, val_probe = (
         at_most(split, probe_images, 0).decoded(config.num_workers) for split in (train, val)
     )

@@ -9,11 +9,12 @@ from typing import Any
 
 from msr import dist
 from msr.config import choose
-from msr.experiments import imagenet, sprites, transfer
+from msr.experiments import imagenet, numerical, sprites, transfer
 from msr.experiments.processes import ERRORS
 from msr.train import NonFiniteLoss, Stopped
 
-EXPERIMENTS = {module.Parameters.NAME: module for module in (imagenet, sprites, transfer)}
+MODULES: tuple[Any, ...] = (imagenet, numerical, sprites, transfer)
+EXPERIMENTS = {module.Parameters.NAME: module for module in MODULES}
 STATUS = {"Stopped": 143}  # as of a process that SIGTERM ended
 PARTS = ("spaces", "vanilla")
 
@@ -56,10 +57,12 @@ def run(values: dict[str, Any]) -> None:
     choose("experiment", name, EXPERIMENTS)
     if only:
         choose("only", only, PARTS)
-    module = EXPERIMENTS[name]
-    config = module.Parameters(**values)
+    config: Any = EXPERIMENTS[name].Parameters(**values)
     dist.start()
-    setup = module.prepare(config.change(devices=dist.world_size()))
+    if name == numerical.Parameters.NAME:
+        numerical.train(config)
+        return
+    setup = EXPERIMENTS[name].prepare(config.change(devices=dist.world_size()))
     beside = getattr(config, "vanilla", True)
     for seed in config.all_seeds:
         for part in [only] if only else PARTS[: 1 + beside]:

@@ -14,7 +14,7 @@ import torch
 
 from msr import models
 from msr.config import Number, Whole, Wholes
-from msr.data.latents import Latents, LatentViews, Stream
+from msr.data.latents import REGIMES, Latents, LatentViews, Stream
 from msr.experiments.measures import LatentRun, of_seed, r2
 from msr.experiments.parameters import Parameters as Common
 from msr.experiments.parameters import parameter
@@ -179,3 +179,12 @@ def run(
     trained = LatentRun(model, objective, seed, log, latents=latents, seconds=seconds)
     trained.table = r2(trained, setting.probe, seed)
     return trained
+
+
+def train(config: Parameters) -> None:
+    """Train the headline encoders, every regime and seed, where the notebook finds them."""
+    base, headline, _ = prepare(config)
+    for regime in REGIMES:
+        setting = replace(base, latents=replace(headline, regime=regime))
+        for seed in config.all_seeds:
+            run(setting, seed, f"{config.out_dir}/{regime}/seed{seed}", f"{regime}, seed {seed}")

@@ -180,6 +180,10 @@ class ImageParameters(Parameters):
     sync_batchnorm: bool = parameter(True, "batch normalisation over all devices", decides=False)
     save_every: Whole = parameter(0, "steps between checkpoints; 0: epochs", decides=False, ge=0)
 
+    log_every: Whole = parameter(
+        0, "steps between lines of the log; 0: preset", decides=False, ge=0
+    )
+
     @field_validator("family")
     @classmethod
     def _known_family(cls, family: str) -> str:
@@ -191,6 +195,7 @@ class ImageParameters(Parameters):
         """Return the hyperparameters of training that this record holds, with others given."""
         shared = Training.model_fields.keys() & type(self).model_fields.keys() - more.keys()
         values = {name: getattr(self, name) for name in shared}
+        values["log_every"] = values.get("log_every") or None
         return Training(**{k: v for k, v in values.items() if v is not None} | more)
 
     @property

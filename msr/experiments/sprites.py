@@ -124,7 +124,7 @@ def planned(config: Parameters) -> Plan:
         name: a_tenth if getattr(config, name) is None else getattr(config, name)
         for name in ("warmup_epochs", "dual_warmup_epochs")
     }
-    training = config.training(**warm, log_every=max(1, steps // 60))
+    training = config.training(**warm, log_every=config.log_every or max(1, steps // 60))
     spaces = Spaces.of(config.groups, config.sizes)
     views = Views(query, key, config.groups, config.paired)
     return Plan(config, views, spaces, training, device)
