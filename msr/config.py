@@ -36,7 +36,7 @@ C = TypeVar("C", bound="Config")
 
 
 class Config(BaseModel):
-    """A frozen record of settings; an unknown name or a wrong value raises ValueError in one line."""
+    """A frozen record of settings; a name or value that is wrong raises ValueError, one line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

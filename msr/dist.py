@@ -4,7 +4,8 @@ A rank is one of the processes that train a model together. Every rank draws the
 the WHOLE batch, applies those of its own images, and averages the loss over ITS anchors. The
 backward pass of `gather` SUMS over ranks the gradients of the gathered tensor, and
 DistributedDataParallel averages the parameters' gradients over ranks. Together they give the
-gradient of the mean over the whole batch, so a run does not depend on the number of ranks.
+gradient of the mean over the whole batch. So a run does not depend on the number of ranks, except
+by rounding.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ class Spaces:
     """The names and sizes of the slices of z = [z_content, z_style1, …, z_styleM].
 
     `names[0]` is the content space; each other space is named after the augmentation group whose
-    style it keeps. `sizes` are the dimensions d_0, …, d_M, with D = d_0 + … + d_M. Raises ValueError
-    for repeated names, for a different number of names and sizes, and for a size below 1.
+    style it keeps. `sizes` are the dimensions d_0, …, d_M; their sum D is the width of z. Raises
+    ValueError for repeated names, for different numbers of names and sizes, and for a size below 1.
     """
 
     names: tuple[str, ...]

@@ -172,8 +172,8 @@ def _backbone_of(
 ) -> dict[str, torch.Tensor]:
     """Return the weights in `state` that the backbone needs, by its own names.
 
-    wanted: the backbone's state_dict. Raises ValueError, one line, where a weight is missing, has
-    another shape, or is left over.
+    wanted: the backbone's state_dict. Raises ValueError, one line, if a weight is missing or has
+    another shape, or if the file puts a prefix before its backbone's names and has more of them.
     """
     first = next(iter(wanted))
     holding = [name for name in state if name == first or name.endswith("." + first)]

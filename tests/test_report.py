@@ -190,7 +190,7 @@ def test_promises_of_sprites_name_every_space():
     ).splitlines()
     assert shape.startswith("- *shape*: 0.70 ± 0.00 from `content`; 0.40 ± 0.00 from `spatial`; ")
     assert "*x*: 0.60 ± 0.00 from `spatial`; 0.01 ± 0.00 from `content`; lead +0.59" in x
-    assert loss.endswith("the largest loss is on x, −0.30 ± 0.00, worse.") and note == NOTE
+    assert loss.endswith("the largest drop is for x, −0.30 ± 0.00, worse.") and note == NOTE
 
 
 def test_promises_of_four_styles():
@@ -255,7 +255,8 @@ def test_blocks_in_words():
     one, two = sentences.blocks_sentences(found, ["content", "style_1", "style_2"]).splitlines()
     assert one == (
         "- *independent*: content is predicted from `content` with R² 0.99; each style from its "
-        "own space with at least 0.95 (`style_2`); all other entries of these are at most 0.02."
+        "own space with at least 0.95 (`style_2`); each of these from any other space with at most "
+        "0.02."
     )
     assert "each exogenous noise from its own space with at least 0.91 (`style_1`)" in two
 

@@ -1,8 +1,8 @@
 """Structured augmentations: transforms whose parameters are data.
 
 Images are float in [0, 1], [B, C, H, W]. Parameters are dicts of tensors with leading dimension B:
-one draw PER IMAGE, the yes/no of its probability (`on`) among them. The same parameters give the
-same image; to share a style between two views, reuse them.
+one draw PER IMAGE. Among them is `on`, which says whether the image is changed at all. The same
+parameters always give the same image; two views share a style when they use the same parameters.
 """
 
 from msr.augment.affine import Affine, Place, Rotation, Translate, Zoom, warp

@@ -1,4 +1,4 @@
-"""Affine maps: rotation, translation, zoom and shear, composed and resampled once."""
+"""Affine maps: rotation, translation, zoom and shear, composed and then resampled once."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ Centre = Literal["image", "mass"]
 
 
 class Affine(Transform):
-    """Rotate (degrees, clockwise), translate (shares of the side), zoom and shear about a centre.
+    """Rotate, translate, zoom and shear about a centre, by bilinear interpolation.
 
-    Bilinear, with the conventions of torchvision's `affine`. degrees, translate, shear: the largest
-    magnitude drawn; zoom: (low, high), drawn log-uniformly. padding: zeros, border or reflection.
-    centre: "image", or "mass", the centre of brightness of each image, so that an object on black
-    ground turns and grows where it stands. `Rotation`, `Translate` and `Zoom` are this with one
-    freedom each; neighbours in a pipeline are composed and resample the image once (`warp`).
-    Parameters: angle, shear, zoom [n], shift [n, 2] (x, y). Raises ValueError for an unknown
-    padding or centre.
+    degrees (clockwise), translate (shares of the side), shear (degrees): the largest magnitude,
+    either way, uniform. zoom: the range (low, high) of the factor, log-uniform. padding: what lies
+    beyond the edges, zeros, border or reflection. centre: "image", or "mass" for the centre of
+    brightness of each image, so that an object on a black ground rotates and grows in its place.
+
+    `Rotation`, `Translate` and `Zoom` are the special cases that draw one of these. Neighbours in a
+    pipeline are composed and resample the image once (`warp`). Conventions are those of
+    torchvision's `affine`. Parameters: angle, shear, zoom [n], shift [n, 2] (x, y). Raises
+    ValueError for an unknown padding or centre, and for p outside [0, 1].
     """
 
     name = "affine"
@@ -67,9 +69,9 @@ class Affine(Transform):
         return warp(x, [self], [params])
 
     def matrix(self, params: Params) -> torch.Tensor:
-        """Return A [B, 2, 2] of x_out = place + A (x_in − centre).
+        """Return A [B, 2, 2] of the map x_out = place + A (x_in − centre).
 
-        The identity where `on` is false.
+        It is the identity where `on` is false.
         """
         angle, shear = torch.deg2rad(params["angle"]), torch.deg2rad(params["shear"])
         cos, sin = angle.cos(), angle.sin()
@@ -81,14 +83,17 @@ class Affine(Transform):
         return torch.where(on, A, torch.eye(2, device=on.device))
 
     def move(self, at: torch.Tensor, params: Params) -> torch.Tensor:
-        """Return where a centre at `at` [B, 2] is moved to.
+        """Return the place [B, 2] to which a centre at `at` [B, 2] is moved.
 
-        Both are measured from the image's middle, in shares of the side.
+        Both are (x, y), measured from the middle of the image in shares of the side.
         """
         return at + torch.where(params["on"][:, None], params["shift"], 0.0)
 
     def targets(self, params: Params) -> Params:
-        """Return the draws of the freedoms that this transform has."""
+        """Return those of rotation, shift_x, shift_y, zoom and shear that this transform draws.
+
+        Angles are in degrees, shifts in shares of the side; zoom is the logarithm of the factor.
+        """
         found = {"rotation": params["angle"]} if self.degrees else {}
         if self.translate:
             found |= {"shift_x": params["shift"][:, 0], "shift_y": params["shift"][:, 1]}
@@ -106,23 +111,23 @@ class Affine(Transform):
 
     @property
     def hides(self) -> tuple[str, ...]:
-        """The orientation by the full circle, the size by a zoom of more than twofold."""
+        """Orientation if every angle is drawn; size if zoom factors differ more than twofold."""
         circle = ("orientation",) * (self.degrees >= 180)
         return circle + ("scale", "size") * (self.zoom[1] > 2 * self.zoom[0])
 
 
 def warp(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params]) -> torch.Tensor:
-    """Apply affine transforms in turn as one resampling, x [B, C, H, W].
+    """Return x [B, C, H, W] after several affine transforms in order, resampled once.
 
-    All have the first one's padding and centre.
+    params: one dict per transform. All transforms use the padding and centre of the first.
     """
     padding, own = transforms[0].padding, transforms[0].centre == "mass"
     centre = mass_centre(x) if own else x.new_zeros(len(x), 2)
     A, at = torch.eye(2, device=x.device), centre
     for transform, p in zip(transforms, params, strict=True):
         B = transform.matrix(p)
-        # a turn about the image's middle carries along what was shifted before;
-        # one about the object's centre does not
+        # a rotation about the image's middle also moves what was shifted before;
+        # one about the object's own centre does not
         at = transform.move(at if own else (B @ at[:, :, None])[:, :, 0], p)
         A = B @ A
     side = torch.tensor([x.shape[3], x.shape[2]], device=x.device, dtype=torch.float32)  # W, H
@@ -136,9 +141,10 @@ def warp(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params]
 
 
 def mass_centre(x: torch.Tensor) -> torch.Tensor:
-    """Return the centre of brightness [B, 2] of images [B, C, H, W]: x, y from the middle.
+    """Return the centre of brightness (x, y) [B, 2] of images [B, C, H, W].
 
-    In shares of the side; the middle where all is black.
+    It is measured from the middle of the image, in shares of width and height. A black image has it
+    in the middle.
     """
     light = x.sum(dim=1)  # [B, H, W]
     total = light.sum(dim=(1, 2)).clamp(min=1e-6)
@@ -149,7 +155,7 @@ def mass_centre(x: torch.Tensor) -> torch.Tensor:
 
 
 class Rotation(Affine):
-    """Rotate by up to `degrees` either way."""
+    """Rotate by an angle of up to `degrees`, either way."""
 
     name = "rotation"
 
@@ -164,7 +170,7 @@ class Rotation(Affine):
 
 
 class Translate(Affine):
-    """Shift by up to `translate` of the side, either way on each axis."""
+    """Shift by up to the share `translate` of the side, either way on each axis."""
 
     name = "translation"
 
@@ -179,10 +185,11 @@ class Translate(Affine):
 
 
 class Place(Affine):
-    """Put each image's centre of brightness at a drawn place, at most `distance` from the middle.
+    """Move each image's centre of brightness to a place that is drawn, whatever it was before.
 
-    A view then does not reveal where the object was. No shift that keeps an object in view can
-    promise that: an object on the left is still more often on the left.
+    On each axis the place is at most the share `distance` of the side from the middle. A view then
+    does not reveal where the object was. A shift that keeps the object in view cannot achieve this:
+    an object on the left is still more often on the left.
     """
 
     name = "translation"
@@ -203,7 +210,7 @@ class Place(Affine):
 
 
 class Zoom(Affine):
-    """Enlarge by a factor drawn log-uniformly from (low, high)."""
+    """Scale by a factor drawn log-uniformly from `zoom`, (low, high)."""
 
     name = "zoom"
 

@@ -1,4 +1,4 @@
-"""What things look like: colour, contrast, blur, histogram."""
+"""Transforms that change what things look like: colour, contrast, blur and histogram."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 
 from msr.augment.base import Params, Transform, column, uniform
 
-LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, as torchvision
-FULL_CIRCLE = 0.5  # turns of hue either way: every hue is drawn
+LUMA = (0.2989, 0.587, 0.114)  # weights of R, G and B (ITU-R 601, as in torchvision)
+FULL_CIRCLE = 0.5  # a shift of hue by up to half a turn either way reaches every hue
 
 
 def luma(x: torch.Tensor) -> torch.Tensor:
@@ -19,14 +19,18 @@ def luma(x: torch.Tensor) -> torch.Tensor:
 
 
 def blend(x: torch.Tensor, other: torch.Tensor | float, factor: torch.Tensor) -> torch.Tensor:
-    """Return factor · x + (1 − factor) · other, clamped to [0, 1]; factor [B], x [B, 3, H, W]."""
+    """Return factor · x + (1 − factor) · other, clamped to [0, 1].
+
+    x [B, 3, H, W], factor [B]; other: a number, or a tensor that broadcasts to x.
+    """
     return (column(factor) * x).add_((1 - column(factor)) * other).clamp_(0, 1)
 
 
 def shift_hue(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     """Add `turns` [B] (1 is the whole circle) to the hue of x [B, 3, H, W], in HSV.
 
-    Value and chroma are kept (Smith 1978). Where `turns` is 0 the image is returned to the bit.
+    Value and chroma are kept (Smith 1978). Where `turns` is 0 the image stays the same, bit for
+    bit.
     """
     r, g, b = x.unbind(1)
     value = torch.maximum(torch.maximum(r, g), b)  # [B, H, W]
@@ -45,10 +49,11 @@ def shift_hue(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
 class ColorJitter(Transform):
     """Change brightness, contrast, saturation and hue, in that fixed order.
 
-    The first three are factors in [1 − s, 1 + s], the hue is shifted by turns in [−s, s]. Each step
-    equals torchvision's functional; torchvision draws a random order per BATCH, here the order is
-    fixed, so that the four numbers alone say what was done. Parameters: brightness, contrast,
-    saturation, hue, each [n]. Raises ValueError for a hue outside [0, 0.5].
+    With strength s, each of the first three is a factor in [max(0, 1 − s), 1 + s], and the hue is
+    shifted by turns of the colour circle in [−s, s]. Each step equals torchvision's function.
+    Departure: torchvision draws a random order for each BATCH; here the order is fixed, so that the
+    four numbers alone say what was done. Parameters: brightness, contrast, saturation, hue, each
+    [n]. Raises ValueError for a hue outside [0, 0.5].
     """
 
     name = "jitter"
@@ -84,7 +89,10 @@ class ColorJitter(Transform):
         return shift_hue(x, params["hue"]) if self.hue else x
 
     def targets(self, params: Params) -> Params:
-        """Return the four draws; a hue over half the circle or more as its sine and cosine."""
+        """Return the three factors [n], and the hue as an angle [n] in radians.
+
+        If the hues span half of the circle or more, the hue is given as sine and cosine, [n, 2].
+        """
         factors = {name: params[name] for name in ("brightness", "contrast", "saturation")}
         turn = 2 * math.pi * params["hue"]
         circular = self.hue >= FULL_CIRCLE / 2
@@ -100,7 +108,7 @@ class ColorJitter(Transform):
 
 
 class Greyscale(Transform):
-    """Replace the colours by their brightness."""
+    """Replace the colours of an image by their brightness, `luma`."""
 
     name = "greyscale"
     groups = ("appearance", "color")
@@ -117,11 +125,11 @@ class Greyscale(Transform):
 
 
 class GaussianBlur(Transform):
-    """Blur by a Gaussian of standard deviation `sigma` pixels, with reflected edges.
+    """Blur by a Gaussian with a standard deviation of `sigma` pixels, with reflected edges.
 
-    The kernel spans a tenth of the side (Chen et al. 2020), an odd number of pixels. Departure:
-    written as two matrix products, [H, H] and [W, W], since the kernel differs by image.
-    Parameter: sigma [n], drawn uniformly from (low, high).
+    The kernel is as wide as a tenth of the side (Chen et al. 2020), an odd number of pixels.
+    Departure: blurring is two matrix products, with [H, H] and [W, W], since each image has a
+    kernel of its own. Parameter: sigma [n], drawn uniformly from (low, high).
     """
 
     name = "blur"
@@ -146,14 +154,15 @@ class GaussianBlur(Transform):
 
     @staticmethod
     def radius(size: int) -> int:
-        """Return how many pixels the kernel reaches to each side, for an axis of `size` pixels."""
+        """Return how many pixels the kernel reaches to either side, on an axis of `size` pixels."""
         return max(1, round(0.1 * size) // 2)
 
 
 def blur_matrix(sigma: torch.Tensor, n: int, radius: int) -> torch.Tensor:
-    """Return [B, n, n]: row o holds a truncated Gaussian centred at o.
+    """Return matrices [B, n, n] that blur along an axis of n pixels.
 
-    sigma [B]: its standard deviation in pixels. Taps beyond an edge are reflected back.
+    Row o holds a Gaussian centred at pixel o, cut off beyond `radius` pixels. sigma [B]: its
+    standard deviation in pixels. What lies beyond an edge is reflected back.
     """
     tap = torch.arange(-radius, radius + 1, device=sigma.device)
     kernel = torch.softmax(-0.5 * (tap / sigma[:, None]) ** 2, dim=1)  # [B, taps]
@@ -166,7 +175,7 @@ def blur_matrix(sigma: torch.Tensor, n: int, radius: int) -> torch.Tensor:
 
 
 class Solarise(Transform):
-    """Invert the values from `threshold` up."""
+    """Replace each value x that is at least `threshold`, in [0, 1], by 1 − x."""
 
     name = "solarise"
     groups = ("appearance", "color")
@@ -184,7 +193,7 @@ class Solarise(Transform):
 
 
 class Equalise(Transform):
-    """Make each channel's histogram of 256 values flat, as torchvision's `equalize`."""
+    """Make the histogram of each channel, of 256 values, flat, as torchvision's `equalize` does."""
 
     name = "equalise"
     groups = ("appearance", "color")
@@ -209,7 +218,7 @@ class Equalise(Transform):
 
 
 class Normalise(Transform):
-    """Return (x − mean) / std per channel, by default ImageNet's; nothing is drawn."""
+    """Map x to (x − mean) / std per channel, by default ImageNet's; nothing is drawn."""
 
     name = "normalise"
     random = False

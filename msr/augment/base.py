@@ -1,4 +1,4 @@
-"""What every transform is: a draw of parameters, an application, and what it declares."""
+"""What every transform has: a draw of its parameters, their application, and declarations."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ Params = dict[str, torch.Tensor]
 
 
 class Transform:
-    """One augmentation, cut in two: `sample` draws its parameters, `apply` uses them.
+    """One augmentation in two steps: `sample` draws its parameters, `apply` applies them.
 
-    A subclass sets `name`, writes `draw` and `change`, and declares what others need to know of it:
-    the groups it belongs to, what a style probe can predict of its draw (`targets`, `visible`,
-    `in_probe`), and which factors of an image it changes and hides. Nothing else in the library
-    lists transforms by name.
+    A subclass sets `name`, writes `draw` and `change`, and declares what the rest of the library
+    needs to know: the groups it belongs to, what a style probe can predict of its draw (`targets`,
+    `visible`, `in_probe`), and which factors of an image it changes and hides. Nowhere else are
+    transforms listed by name.
 
     p: the probability that an image is changed at all. Raises ValueError outside [0, 1].
     """
 
     name: str = "transform"  # unique in a pipeline
     groups: tuple[str, ...] = ()  # augmentation groups that it belongs to
-    in_probe: Literal["always", "never", "drawn"] = "never"  # how style probes apply it
+    # how style probes apply it: to every image, to none, or as drawn
+    in_probe: Literal["always", "never", "drawn"] = "never"
     visible: tuple[str, ...] = ()  # targets that a view shows in part without the plain image
     random: bool = True  # false: nothing is drawn, so nothing can be shared
 
@@ -32,9 +33,9 @@ class Transform:
         self.p = p
 
     def sample(self, generator: torch.Generator, n: int, size: int) -> Params:
-        """Draw parameters for n images of size × size pixels, each [n, …].
+        """Draw parameters for n images of size × size pixels: {parameter: [n, …]}.
 
-        They lie on the generator's device. Every random transform has the key `on`, bool [n]:
+        They lie on the generator's device. Every random transform has the parameter `on`, bool [n]:
         whether the image is changed.
         """
         on = uniform(generator, n, 0, 1) < self.p
@@ -45,7 +46,10 @@ class Transform:
         return torch.where(column(params["on"]), self.change(x, params), x)
 
     def draw(self, generator: torch.Generator, n: int, size: int) -> Params:
-        """Draw the parameters beside `on`, each [n, …]. None by default."""
+        """Draw the parameters other than `on`, {parameter: [n, …]}; by default there are none.
+
+        size: the side of the images in pixels.
+        """
         return {}
 
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
@@ -63,7 +67,7 @@ class Transform:
 
     @property
     def hides(self) -> tuple[str, ...]:
-        """Of `changes`, the factors that a view no longer shows at this strength."""
+        """Those of `changes` that a changed view no longer shows, at this strength."""
         return ()
 
     def __repr__(self) -> str:
@@ -76,5 +80,5 @@ def uniform(generator: torch.Generator, n: int, low: float, high: float) -> torc
 
 
 def column(v: torch.Tensor) -> torch.Tensor:
-    """Reshape [B] to [B, 1, 1, 1], to meet images."""
+    """Reshape v [B] to [B, 1, 1, 1], to broadcast over images [B, C, H, W]."""
     return v[:, None, None, None]

@@ -1,4 +1,4 @@
-"""An ordered list of transforms, sampled and applied as one."""
+"""Pipelines: ordered lists of transforms, sampled and applied together."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from msr.config import nearest
 
 
 class Pipeline:
-    """Transforms in the order in which they are applied, each name once.
+    """Transforms in the order in which they are applied.
 
-    Raises ValueError when a name stands twice.
+    Raises ValueError if two of them have the same name.
     """
 
     def __init__(self, transforms: Sequence[Transform]):
@@ -25,11 +25,15 @@ class Pipeline:
             raise ValueError(f"each transform may stand once in a pipeline; got {names}")
 
     def sample(self, generator: torch.Generator, n: int, size: int) -> dict[str, Params]:
-        """Draw {transform: its parameters} for n images of side `size`."""
+        """Draw {transform: {parameter: [n, …]}} for n images of size × size pixels."""
         return {name: t.sample(generator, n, size) for name, t in self.transforms.items()}
 
     def apply(self, x: torch.Tensor, params: dict[str, Params]) -> torch.Tensor:
-        """Augment x, float [B, C, H, W] in [0, 1]. Neighbouring affine maps resample once."""
+        """Return x, float [B, C, H, W] in [0, 1], augmented by these parameters.
+
+        params: {transform: {parameter: [B, …]}}. Neighbouring affine maps resample x once. A crop
+        may change H and W.
+        """
         for together, run in itertools.groupby(self.transforms.values(), key=_canvas):
             if together:
                 neighbours = [t for t in run if isinstance(t, Affine)]
@@ -41,15 +45,15 @@ class Pipeline:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Every group that these transforms declare, then the names of the random transforms."""
+        """The groups that these transforms declare, then the names of the random transforms."""
         drawn = [t for t in self.transforms.values() if t.random]
         declared = [group for t in drawn for group in t.groups]
         return tuple(dict.fromkeys([*declared, *(t.name for t in drawn)]))
 
     def group(self, group: str) -> tuple[str, ...]:
-        """Return the transforms that belong to `group`, or the one of that name.
+        """Return the names of the transforms in `group`, which may also be one transform's name.
 
-        Raises ValueError, with the nearest right name, where this pipeline has none.
+        Raises ValueError, with the most similar known name, if there are none.
         """
         drawn = {name: t for name, t in self.transforms.items() if t.random}
         if group in drawn:
@@ -64,5 +68,8 @@ class Pipeline:
 
 
 def _canvas(t: Transform) -> tuple[str, str] | None:
-    """Return what neighbours must share to resample once; None for transforms that do not."""
+    """Return the padding and centre that affine neighbours must share to be resampled once.
+
+    It is None for other transforms.
+    """
     return (t.padding, t.centre) if isinstance(t, Affine) else None

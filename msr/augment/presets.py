@@ -1,8 +1,9 @@
-"""Augmentation strengths by name: each a list of transforms in order.
+"""Presets: lists of transforms, in the order in which they are applied, by name.
 
-A preset is a function of the view's side that returns its transforms. Where query and key differ
-(the paper's blur and solarise are asymmetric), a pair (query's, key's) stands in the list. A new
-transform is used by writing it into a preset; its own class says to which groups it belongs.
+A preset is a function of the view's side in pixels that returns its transforms. Where query and key
+differ (the paper's blur and solarise are asymmetric), the list holds a pair: the query's transform
+and the key's. To use a new transform, write it into a preset; its own class says to which groups it
+belongs.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from msr.augment.pipeline import Pipeline
 from msr.augment.spatial import HorizontalFlip, ResizedCrop
 from msr.config import choose
 
-Step = Transform | tuple[Transform, Transform]  # of both sides, or (query's, key's)
-Preset = Callable[[int], Sequence[Step]]  # the view's side in pixels -> steps
+Step = Transform | tuple[Transform, Transform]  # for query and key alike, or (query's, key's)
+Preset = Callable[[int], Sequence[Step]]  # the view's side in pixels -> its steps
 
 
 # --------------------------------------------------------------------------------- photographs
 
 
 def asymmetric() -> list[Step]:
-    """Blur and solarise as the paper has them: probabilities differ between query and key."""
+    """Return the paper's blur and solarise, whose probabilities differ between query and key."""
     return [
         (GaussianBlur(p=1.0), GaussianBlur(p=0.1)),
         (Solarise(p=0.0), Solarise(p=0.2)),
@@ -50,7 +51,7 @@ def medium(size: int) -> list[Step]:
 
 
 def weak(size: int) -> list[Step]:
-    """Half as strong as `medium`, with larger crops."""
+    """Larger crops than `medium`, and half of its colour changes."""
     return [
         ResizedCrop(size, scale=(0.5, 1.0)),
         HorizontalFlip(),
@@ -62,7 +63,7 @@ def weak(size: int) -> list[Step]:
 
 
 def strong(size: int) -> list[Step]:
-    """Twice the colour changes of `medium`, and rotation by up to 30 degrees."""
+    """Twice the colour jitter of `medium` (saturation: four times), and rotation by up to 30°."""
     return [
         ResizedCrop(size, scale=(0.08, 1.0)),
         HorizontalFlip(),
@@ -75,7 +76,10 @@ def strong(size: int) -> list[Step]:
 
 
 def small(size: int) -> list[Step]:
-    """For small photographs: more colour, which is what there is to keep; no blur, no solarise."""
+    """For small photographs: stronger changes of colour than `medium`, no blur and no solarise.
+
+    Colour is most of the style that such images have.
+    """
     return [
         ResizedCrop(size, scale=(0.2, 1.0)),
         HorizontalFlip(),
@@ -86,10 +90,10 @@ def small(size: int) -> list[Step]:
 
 
 def shapes(size: int) -> list[Step]:
-    """For the rendered shapes: every hue, and places all over the view.
+    """For the rendered shapes: every hue, and crops that move the shape all over the view.
 
-    No greyscale, which would leave no colour to keep, and no flip, which would hide on which side
-    the crop lay.
+    There is no greyscale, which would leave no colour to keep, and no flip, which would hide on
+    which side of the image the crop was.
     """
     return [
         ResizedCrop(size, scale=(0.5, 1.0), ratio=(1.0, 1.0), overhang=0.2),
@@ -99,39 +103,39 @@ def shapes(size: int) -> list[Step]:
 
 
 # ------------------------------------------------------------------------------------- sprites
-# A sprite turns and grows about its own centre, so that no rotation moves it.
+# Sprites rotate and grow about their own centre, so a rotation does not move them.
 
 
 def sprite(zoom: tuple[float, float], degrees: float, move: Transform, *colour: Step) -> list[Step]:
-    """Zoom, rotation by up to `degrees`, a move, then colour changes."""
+    """Return the steps: zoom, rotation by up to `degrees`, a move, then changes of colour."""
     own = [Zoom(zoom, centre="mass"), Rotation(degrees, centre="mass")]
     return [*own, move, *colour, Normalise()]
 
 
 def sprites_weak(size: int) -> list[Step]:
-    """Little of everything."""
+    """Small changes of size, angle, place and colour."""
     move, jitter = Translate(0.05, centre="mass"), ColorJitter(0.2, 0.0, 0.2, 0.1, p=1.0)
     return sprite((0.8, 1.25), 5, move, jitter, Greyscale(0.0))
 
 
 def sprites_medium(size: int) -> list[Step]:
-    """Half of the hues, shifts by a tenth of the side."""
+    """Hues from half of the colour circle, and shifts by up to a tenth of the side."""
     move, jitter = Translate(0.1, centre="mass"), ColorJitter(0.5, 0.0, 0.5, 0.25, p=1.0)
     return sprite((0.6, 1.6), 10, move, jitter, Greyscale(0.1))
 
 
 def all_hues() -> list[Step]:
-    """Every hue, strong brightness and saturation, some greyscale."""
+    """Return steps that draw every hue, with strong changes of brightness and saturation."""
     return [ColorJitter(0.6, 0.0, 1.0, 0.5, p=1.0), Greyscale(0.2)]
 
 
 def sprites_strong(size: int) -> list[Step]:
-    """Every place, every hue, zoom by more than sprites differ in size."""
+    """Every place and every hue; the zoom changes size by more than sprites differ in it."""
     return sprite((0.5, 1.8), 15, Place(0.25), *all_hues())
 
 
 def sprites_shifted(size: int) -> list[Step]:
-    """As strong, but with a shift as far as keeps sprites in view.
+    """As `sprites_strong`, but places are shifted, by as much as keeps sprites in view.
 
     A sprite on the left is then still more often on the left.
     """
@@ -139,7 +143,7 @@ def sprites_shifted(size: int) -> list[Step]:
 
 
 def sprites_full_circle(size: int) -> list[Step]:
-    """As strong, and every angle."""
+    """As `sprites_strong`, but with rotation by every angle."""
     return sprite((0.5, 1.8), 180, Place(0.25), *all_hues())
 
 
@@ -160,9 +164,10 @@ SPRITE_PRESETS: dict[str, Preset] = {
 
 
 def pipelines(preset: str | Preset, size: int) -> tuple[Pipeline, Pipeline]:
-    """Return (query, key) for views of size × size pixels: of a preset by name, or of one's own.
+    """Return the pipelines (query, key) of a preset, for views of size × size pixels.
 
-    Raises ValueError, with the nearest right one, for an unknown name.
+    preset: a name in `PRESETS`, or a function of the same kind. Raises ValueError, with the most
+    similar known name, for an unknown name.
     """
     if isinstance(preset, str):
         choose("augmentation", preset, PRESETS)

@@ -1,4 +1,4 @@
-"""Where things are: crops and flips. `affine` holds rotation, translation, zoom and shear."""
+"""Transforms that change where things are: crops and flips (see also `affine`)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from msr.augment.base import Params, Transform, uniform
 class ResizedCrop(Transform):
     """Cut out a random box and resize it to `size` × `size` pixels (Szegedy et al. 2015).
 
-    Antialiased bilinear interpolation, as torchvision's `resized_crop(antialias=True)`.
-    scale: the box's share of the image's area; ratio: its width / height; both (low, high).
-    overhang: the box may leave the image by this share of the side on each side, edge pixels
-    repeated: with a uniform background this is zoom and translation. Departure from torchvision: a
-    box larger than the image is clamped, not drawn again, and boxes need not sit on whole pixels.
-    Parameter: box [n, 4], top, left, height, width as shares of the image's side. An image with
-    `on` false is resized whole. Raises ValueError for a scale that is not 0 < low ≤ high.
+    Interpolation is bilinear and antialiased, as in torchvision's `resized_crop(antialias=True)`.
+    scale: range (low, high) of the box's share of the image's area. ratio: range of its width /
+    height. overhang: by how much the box may leave the image on each side, as a share of the side;
+    pixels of the edge are repeated there. On a uniform background this is zoom and translation.
+
+    Departures from torchvision: a box larger than the image is clamped instead of drawn again, and
+    its corners need not lie on whole pixels. Parameter: box [n, 4] of top, left, height, width, as
+    shares of the image's side. An image with `on` false is resized whole. Raises ValueError for a
+    scale that is not 0 < low ≤ high, and for p outside [0, 1].
     """
 
     name = "crop"
@@ -58,7 +60,7 @@ class ResizedCrop(Transform):
         return rows[:, None] @ x @ cols[:, None].mT  # [B, C, size, size]
 
     def targets(self, params: Params) -> Params:
-        """Return the box's centre and the root of its area, as shares of the image's side."""
+        """Return the centre of the box and the root of its area, as shares of the image's side."""
         top, left, height, width = params["box"].unbind(1)
         centre = {"crop_x": left + width / 2, "crop_y": top + height / 2}
         return centre | {"crop_size": (height * width).sqrt()}
@@ -69,14 +71,16 @@ class ResizedCrop(Transform):
 
     @property
     def hides(self) -> tuple[str, ...]:
+        """The place of an object, if the smallest box has at most half of the image's area."""
         return ("x", "y", "position") if self.scale[0] <= 0.5 else ()
 
 
 def resample(start: torch.Tensor, length: torch.Tensor, n_in: int, n_out: int) -> torch.Tensor:
     """Return the weights [B, n_out, n_in] of antialiased linear interpolation along one axis.
 
-    From n_in pixels to n_out over [start, start + length], both [B], as shares of the axis. A
-    triangle of half-width max(1, pixels per output pixel), cut to the box; each row sums to 1.
+    Of n_in pixels, the part [start, start + length], both [B], as shares of the axis, becomes n_out
+    pixels. The weights of an output pixel are a triangle of half-width max(1, input pixels per
+    output pixel), cut to the box; they sum to 1.
     """
     pixel = torch.arange(n_in, device=start.device, dtype=torch.float32)
     low = start[:, None, None] * n_in  # the box's edges in pixels
@@ -93,7 +97,10 @@ def resample(start: torch.Tensor, length: torch.Tensor, n_in: int, n_out: int) -
 
 
 class Flip(Transform):
-    """Mirror the image along `axis`; a probe predicts whether it was mirrored."""
+    """Mirror the image along `axis`, 3 for left and right, 2 for top and bottom.
+
+    A style probe predicts whether an image was mirrored.
+    """
 
     groups = ("spatial", "affine")
     in_probe = "drawn"
@@ -114,14 +121,14 @@ class Flip(Transform):
 
 
 class HorizontalFlip(Flip):
-    """Mirror left and right."""
+    """Exchange left and right."""
 
     name = "flip"
     axis = 3
 
 
 class VerticalFlip(Flip):
-    """Mirror top and bottom."""
+    """Exchange top and bottom."""
 
     name = "vertical_flip"
     axis = 2

@@ -1,10 +1,11 @@
-"""Coloured dSprites, rendered: the factors of dSprites (Matthey et al. 2017), with a colour.
+"""Coloured dSprites: the factors of dSprites (Matthey et al. 2017) and a colour, rendered.
 
-3 shapes × 6 scales × 40 orientations × 32 × 32 positions as in the original, × 10 colours make
-7,372,800 images, rendered from signed distances when wanted. An index is a mixed-radix number whose
-digits are the factors' classes, so index -> factors -> image is exact and costs nothing. Departures
-from the original, whose renderer is not published: soft edges (one pixel) in place of binary
-pixels; our own outlines, of about its sizes; colour.
+3 shapes × 6 scales × 40 orientations × 32 × 32 positions, as in the original, × 10 colours make
+7,372,800 images, which are rendered from signed distances when needed. An image's index is a
+mixed-radix number whose digits are the classes of its factors, so the factors follow from the index
+without any table. Departures from the original, whose renderer is not published: edges are soft
+(one pixel) instead of binary, the outlines are our own, of about the same sizes, and there is
+colour.
 """
 
 from __future__ import annotations
@@ -19,25 +20,28 @@ from msr.data.trifeature import heart, hsv
 
 SHAPES = ("square", "ellipse", "heart")
 COLORS = ("blue", "orange", "green", "red", "purple", "brown", "pink", "grey", "olive", "cyan")
-TAB10 = "1f77b4 ff7f0e 2ca02c d62728 9467bd 8c564b e377c2 7f7f7f bcbd22 17becf".split()  # Tableau's
-# Factor -> number of values, slowest first: the original's order, whose one colour becomes ten.
+TAB10 = "1f77b4 ff7f0e 2ca02c d62728 9467bd 8c564b e377c2 7f7f7f bcbd22 17becf".split()  # RGB
+# Factor -> number of values, in the original's order (the first changes slowest); 10 colours, not 1
 RADIX = {**dsprites_file.GRID, "color": len(COLORS)}
 N = math.prod(RADIX.values())
 N_WHITE = N // RADIX["color"]  # the original's 737,280
 RANGES = {"scale": (0.5, 1.0), "orientation": (0.0, 2 * math.pi), "x": (0.0, 1.0), "y": (0.0, 1.0)}
 SYMMETRY = (4, 2, 1)  # square, ellipse, heart look the same after 1/4, 1/2 and 1 turn
-MARGIN = 0.25  # of the view on each side of the centres' range: no sprite leaves the view
-RADIUS = 0.23  # of a sprite's farthest point at scale 1, as a share of the side
+MARGIN = 0.25  # share of the image that no centre enters, on each side: no sprite is cut off
+RADIUS = 0.23  # distance of a sprite's farthest point at scale 1, as a share of the image's side
 
 Classes = dict[str, torch.Tensor]  # factor -> long [n]
-Values = dict[str, torch.Tensor]  # factor -> float [n]; but shape a class, and color RGB [n, 3]
+Values = dict[str, torch.Tensor]  # factor -> float [n]; except shape, long [n], and color, [n, 3]
 
 
 # ------------------------------------------------------------------------------- index and factors
 
 
 def classes_of(index: torch.Tensor) -> Classes:
-    """Return the digits of an index [n] in 0 … N − 1, each long [n]. Raises ValueError outside."""
+    """Return the classes {factor: long [n]} of the images with these indices, long [n].
+
+    Raises ValueError for an index outside 0 … N − 1.
+    """
     if len(index) and not 0 <= int(index.min()) <= int(index.max()) < N:
         raise ValueError(f"index {int(index.min())} … {int(index.max())} is outside 0 … {N - 1}")
     digits = {}
@@ -47,7 +51,7 @@ def classes_of(index: torch.Tensor) -> Classes:
 
 
 def index_of(classes: Classes) -> torch.Tensor:
-    """Return the index [n] of these classes: the inverse of `classes_of`."""
+    """Return the indices, long [n], of the images with these classes: inverts `classes_of`."""
     index = torch.zeros_like(classes["shape"])
     for name, n in RADIX.items():
         index = index * n + classes[name]
@@ -55,10 +59,11 @@ def index_of(classes: Classes) -> torch.Tensor:
 
 
 def values_of(classes: Classes) -> Values:
-    """Return what the classes stand for, evenly spaced.
+    """Return the values {factor: [n]} that the classes stand for.
 
-    scale 0.5 to 1; orientation 0 to 2π, both ends included as in the original, so that its first
-    and last value look alike; x and y 0 to 1; color as RGB in [0, 1]; shape stays a class.
+    The values of a factor are evenly spaced: scale from 0.5 to 1, x and y from 0 to 1, orientation
+    from 0 to 2π radians. The latter includes both ends, as in the original, so its first and last
+    value look alike. color is RGB in [0, 1], [n, 3]; shape stays a class.
     """
     rgb = [[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in TAB10]
     palette = torch.tensor(rgb, device=classes["shape"].device)
@@ -69,9 +74,9 @@ def values_of(classes: Classes) -> Values:
 
 
 def turns(orientation: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
-    """Return sine and cosine [n, 2] of k · orientation, where k is the shape's symmetry.
+    """Return the sine and cosine [n, 2] of k · orientation, where k is the shape's symmetry.
 
-    They are equal for orientations that look alike.
+    They are the same for orientations that look alike. orientation: radians [n]; shape: long [n].
     """
     angle = torch.tensor(SYMMETRY, device=shape.device)[shape] * orientation
     return torch.stack([angle.sin(), angle.cos()], dim=1)
@@ -81,11 +86,11 @@ def turns(orientation: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
 
 
 def is_test(index: torch.Tensor, share: float = 0.1) -> torch.Tensor:
-    """Return which indices [n] are held out, bool [n]: about `share` of them.
+    """Return which of the indices, long [n], are held out: bool [n], true for about `share`.
 
-    This is a hash of the index alone, so the split needs no list and never moves. Orientations 0
-    and 2π look alike and so are hashed alike. (Mixing after Steele et al. 2014, SplitMix; 31-bit
-    words.)
+    The answer is a hash of the index alone, so the split needs no list and never changes. The
+    orientations 0 and 2π look alike and therefore get the same hash. (The bits are mixed as in
+    SplitMix of Steele et al. 2014, in words of 31 bits.)
     """
     classes = classes_of(index)
     classes["orientation"] = classes["orientation"] % (RADIX["orientation"] - 1)
@@ -96,9 +101,10 @@ def is_test(index: torch.Tensor, share: float = 0.1) -> torch.Tensor:
 
 
 def draw(n: int, seed: int, test: bool = False, share: float = 0.1) -> torch.Tensor:
-    """Draw n distinct indices [n] of one side of the split, at random by `seed`.
+    """Draw n distinct indices, long [n], of one side of the split at random.
 
-    Raises ValueError for more than half of that side.
+    test: draw held-out images, else training images. share: of held-out images, as in `is_test`.
+    Raises ValueError for an n of more than half of that side.
     """
     if n > 0.5 * N * (share if test else 1 - share):
         side = "test" if test else "training"
@@ -107,7 +113,7 @@ def draw(n: int, seed: int, test: bool = False, share: float = 0.1) -> torch.Ten
     while len(found) < n:
         index = torch.randint(N, (2 * n + 64,), generator=generator)
         found = torch.cat([found, index[is_test(index, share) == test]])
-        # drop repeats, keep the order of the draw
+        # drop repeated indices and keep the order of the draw
         _, group = torch.unique(found, return_inverse=True)
         first = torch.full((int(group.max()) + 1,), len(found))
         first.scatter_reduce_(0, group, torch.arange(len(found)), "amin")
@@ -116,10 +122,11 @@ def draw(n: int, seed: int, test: bool = False, share: float = 0.1) -> torch.Ten
 
 
 def draw_rows(rows: Classes, n: int, seed: int, test: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw rows of the original's file in random colours: (index [n], row of the file [n]).
+    """Draw n rows of the original file in random colours, on one side of the split.
 
-    Each (row, colour) comes at most once, and lies on the wanted side of the split. Raises
-    ValueError where the file has fewer than n.
+    rows: the classes of all rows of the file, as `dsprites_file.read` returns them. test: draw
+    held-out images, else training images. Returns (indices, numbers of the rows), each long [n]; no
+    pair of row and colour is drawn twice. Raises ValueError if that side has fewer than n pairs.
     """
     first = index_of(rows)
     colors = torch.arange(RADIX["color"])
@@ -135,9 +142,9 @@ def draw_rows(rows: Classes, n: int, seed: int, test: bool) -> tuple[torch.Tenso
 
 
 def draw_continuous(n: int, seed: int) -> tuple[Values, torch.Tensor]:
-    """Draw (values, hue [n] in turns), every factor uniform over its range.
+    """Draw the factors of n sprites, each uniform over its range; return (values, hue [n]).
 
-    The hue is uniform over the whole colour circle.
+    The hue, in turns from 0 to 1, is uniform over the colour circle; `color` is its RGB.
     """
     generator = torch.Generator().manual_seed(seed)
     hue = torch.rand(n, generator=generator)
@@ -151,15 +158,15 @@ def draw_continuous(n: int, seed: int) -> tuple[Values, torch.Tensor]:
 
 
 def signed_distance(shape: str, p: torch.Tensor) -> torch.Tensor:
-    """Return the distance of points p [..., 2] to the outline, [...], negative inside.
+    """Return the distances [...] of points p [..., 2] to a shape's outline, negative inside.
 
-    The farthest point of each shape lies about 1 from the origin. Raises ValueError for an unknown
-    shape.
+    The shape is centred at the origin, and its farthest point lies at a distance of about 1. Raises
+    ValueError for an unknown shape.
     """
     if shape == "square":
         q = p.abs() - math.sqrt(0.5)
         return q.clamp(min=0).norm(dim=-1) + q.amax(dim=-1).clamp(max=0)
-    if shape == "ellipse":  # to first order, exact on the outline
+    if shape == "ellipse":  # a first-order approximation, exact on the outline
         axes = torch.tensor([1.0, 0.5], device=p.device)
         k, slope = (p / axes).norm(dim=-1), (p / axes.square()).norm(dim=-1)
         return k * (k - 1) / slope.clamp(min=1e-6)
@@ -169,9 +176,10 @@ def signed_distance(shape: str, p: torch.Tensor) -> torch.Tensor:
 
 
 def render(values: Values, size: int = 64) -> torch.Tensor:
-    """Return images [n, 3, S, S], float in [0, 1], on a black ground and the values' device.
+    """Return images of sprites on black, float [n, 3, S, S] in [0, 1] with S = size.
 
-    A quarter turn of the orientation takes x to y: clockwise on the screen.
+    They are computed on the device of the values. A growing orientation turns a sprite clockwise on
+    the screen.
     """
     device = values["x"].device
     axis = (torch.arange(size, device=device) + 0.5) / size
@@ -183,16 +191,18 @@ def render(values: Values, size: int = 64) -> torch.Tensor:
         dx = (axis[None, None, :] - MARGIN - (1 - 2 * MARGIN) * own["x"]) / radius
         dy = (axis[None, :, None] - MARGIN - (1 - 2 * MARGIN) * own["y"]) / radius
         cos, sin = own["orientation"].cos(), own["orientation"].sin()
-        # points of the image in the sprite's own frame, [n, S, S, 2]; the edge one pixel soft
+        # the image's points in the sprite's own coordinates, [n, S, S, 2]
         p = torch.stack([cos * dx + sin * dy, cos * dy - sin * dx], dim=-1)
+        # edges are soft over one pixel
         alpha[mine] = (0.5 - signed_distance(shape, p) * radius * size).clamp(0, 1)
     return alpha[:, None] * values["color"][:, :, None, None]
 
 
 def contact_sheet(size: int = 64, columns: int = 10) -> dict[str, torch.Tensor]:
-    """Return {factor: images [n, 3, S, S]}: in each row one factor runs through its values.
+    """Return one row of images [n, 3, S, S] per factor, which runs through its values.
 
-    The values are evenly thinned to `columns`; the other factors are fixed.
+    The other factors are fixed. Of a factor with more than `columns` values, that many are shown,
+    evenly spaced. The keys are the names with the number of values, such as "scale (6)".
     """
     fixed = {"color": 1, "shape": 2, "scale": 4, "orientation": 0, "x": 16, "y": 16}
     rows = {}
@@ -210,11 +220,12 @@ def images(
     hue: torch.Tensor | None = None,
     masks: torch.Tensor | None = None,
 ) -> Images:
-    """Return the split with these values, rendered on `device` and kept as bytes on the CPU.
+    """Return a split of the sprites with these values, rendered on `device`.
 
-    Label: shape. Factors: scale, x, y, orientation as the two columns of `turns`, and hue [n] in
-    turns, where given, as sine and cosine. masks: uint8 [n, S, S] of 0 and 1, the original's
-    pixels; they are coloured in place of our renderer's, whatever `size` is.
+    The pixels, uint8 [n, 3, S, S], are kept on the CPU. Label: shape. Factors: scale, x, y,
+    orientation as the two columns of `turns` and, if `hue` is given (in turns, [n]), its sine and
+    cosine [n, 2]. masks: the original's pixels, uint8 [n, S, S] of 0 and 1; if given, these are
+    coloured instead of rendering, and `size` is ignored.
     """
     pieces = []
     for start in range(0, len(values["shape"]), 512):
@@ -252,11 +263,13 @@ def load(
     continuous: bool = False,
     npz: str = "",
 ) -> tuple[Images, Images]:
-    """Return (train, val): distinct sprites of the two sides of the split, drawn by `seed`.
+    """Return (train, val): n_train and n_val distinct sprites from the two sides of the split.
 
-    The label color is added to those of `images`. continuous: factors drawn from their ranges, with
-    a hue in place of the colours, and no fixed split. npz: the original's file, whose pixels,
-    coloured, take the place of the renderer's. Raises ValueError, one line.
+    Labels and factors are those of `images`, and the label color. size: side in pixels. seed: of
+    the draw. device: where the images are rendered. continuous: draw factors from their ranges and
+    a hue instead of the ten colours; then there is no fixed split and no label color. npz: path of
+    the original file; its pixels, coloured, are used instead of rendering. Raises ValueError, one
+    line, for continuous together with npz, for an npz of another form, or for too many sprites.
     """
     if continuous and npz:
         raise ValueError(

@@ -13,11 +13,11 @@ GRID = {"color": 1, "shape": 3, "scale": 6, "orientation": 40, "x": 32, "y": 32}
 
 
 def read(path: str) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Read the original's npz file, or a part of it in the same form.
+    """Read the original npz file, or one of the same form with fewer rows.
 
     Returns masks, uint8 [n, S, S] of 0 and 1, and the classes of each row, {factor: long [n]}. The
-    pixels of the full file take 3 GB. Nothing in it is unpickled. Raises ValueError, one line, for
-    anything else.
+    masks of the full file take 3 GB of memory. Nothing is unpickled, so the file cannot run code.
+    Raises ValueError, one line, for a file that is missing, damaged or of another form.
     """
     masks, table = _fields(path)
     if masks.ndim != 3 or masks.shape[1] != masks.shape[2] or table.shape != (len(masks), 6):
@@ -35,7 +35,7 @@ def read(path: str) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 
 
 def _fields(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the arrays imgs and latents_classes. Raises ValueError, one line, without them."""
+    """Return the file's arrays imgs and latents_classes; raise ValueError if that fails."""
     if not Path(path).is_file():
         raise ValueError(
             f"npz '{path}' is not there; "

@@ -1,4 +1,4 @@
-"""A user's images: a folder of files, tar shards, or the name of one of torchvision's sets."""
+"""Loading a user's images: a folder of files, tar shards, or a torchvision set by its name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msr.data import files, shards, torchvision_sets
 from msr.data.files import Decoder, Inspection, Source
 from msr.data.images import Images, at_most, enough, in_memory
 
-VAL_NAMES = ("val", "valid", "validation", "test")  # folders of held-out images beside train
+VAL_NAMES = ("val", "valid", "validation", "test")  # held-out folders beside train; first found
 
 
 def load(
@@ -28,19 +28,23 @@ def load(
     val_dir: str = "",
     max_bad: float = 0.1,
 ) -> tuple[Images, Images]:
-    """Return (train, val) from a folder, from tar shards, or from a named set.
+    """Return (train, val), read from a folder, from tar shards, or from a torchvision set.
 
-    `train/<class>/…` with `val/<class>/…` (or `test`) holds files or tar shards. `<class>/…` alone,
-    a flat folder, a folder of shards, or a pattern such as /data/train-{000000..000146}.tar is
-    split at random with a `val_share` held out, or `val_dir` holds the held-out images in any of
-    these forms. A flat folder has no labels. `cifar10`, `cifar100` and `stl10` name torchvision's
-    sets (downloaded to ~/.cache/msr when absent); a folder that holds one of them in torchvision's
-    form works too.
+    data_dir: a folder of `<class>/…` folders, a flat folder of files (which has no labels), a
+    folder of tar shards, or a pattern such as ``/data/train-{000000..000146}.tar``; or a folder
+    that holds `train` in one of these forms. The held-out images are those of `val_dir`, in any of
+    these forms; else those of `val` (or `valid`, `validation`, `test`) beside `train`; else the
+    share `val_share`, drawn at random. data_dir may also be `cifar10`, `cifar100` or `stl10`,
+    downloaded to `torchvision_sets.cache_home()` if absent, or a folder that holds one of these in
+    torchvision's form; they have held-out images of their own.
 
-    max_images, max_val: keep at most this many training and held-out images (0: all).
-    at_least: a batch; fewer training images are an error, found before any file is decoded.
-    max_bad: the share of files that may be unreadable; they are skipped, and named in `inspection`.
-    Raises ValueError, one line, when there is nothing to read.
+    size: side of the views in pixels. seed: of every random choice made here. num_workers:
+    processes that decode files. max_images, max_val: keep at most this many training and held-out
+    images (0: all). at_least: the fewest training images allowed, such as one batch. max_bad: share
+    of the files that may be unreadable; these are skipped, and recorded in `Images.inspection`.
+
+    Small splits are decoded into memory. Raises ValueError, one line, for a place that cannot be
+    read, for too few images or too many unreadable ones, and for classes that do not agree.
     """
     root = Path(data_dir).expanduser()
     name = torchvision_sets.torchvision_name(data_dir)
@@ -59,7 +63,7 @@ def load(
 def _load_files(
     data_dir: str, val_dir: str, size: int, val_share: float, seed: int
 ) -> tuple[Images, Images]:
-    """Return `folders(…)`; a data_dir that is none or cannot be read raises one line."""
+    """Return what `folders` returns; raise ValueError, one line, for an unreadable data_dir."""
     if not Path(data_dir).expanduser().is_dir() and not shards.is_pattern(data_dir):
         raise ValueError(
             f"data_dir '{data_dir}' is not a folder (nor one of "
@@ -77,9 +81,10 @@ def _load_files(
 def folders(
     data_dir: str, val_dir: str, size: int, val_share: float, seed: int
 ) -> tuple[Images, Images]:
-    """Return (train, val), undecoded; one `Inspection` serves both.
+    """Return (train, val) from folders or shards, not yet decoded; both share one `Inspection`.
 
-    Raises ValueError, one line, where there is nothing to read, or the classes do not agree.
+    Arguments as for `load`. Raises ValueError, one line, if there is no image, if fewer than 10 are
+    to be split at random, or if the held-out images have a class that training lacks.
     """
     train_dir, val_dir = places(data_dir, val_dir)
     inspection = Inspection()
@@ -101,10 +106,11 @@ def folders(
 
 
 def places(data_dir: str, val_dir: str) -> tuple[str, str]:
-    """Return where the training and the held-out images lie; "" where these must be held out.
+    """Return the place of the training images and that of the held-out images.
 
-    Raises ValueError, one line, where val_dir is neither a folder nor a pattern, or is no other
-    place than the training images'.
+    The second is "" if the held-out images are to be split off the training images. Raises
+    ValueError, one line, if val_dir is neither a folder nor a pattern of tar files, or if it is
+    the same text as the place of the training images.
     """
     root = Path(data_dir).expanduser()
     train_dir = data_dir
@@ -120,18 +126,19 @@ def places(data_dir: str, val_dir: str) -> tuple[str, str]:
 
 
 class Found(NamedTuple):
-    """The images of one place, unread."""
+    """The N images of one place, listed but not decoded."""
 
     source: Source
-    classes: list[str]  # sorted; "" is the class of images beside class folders, or in none
-    label: torch.Tensor  # long [N]: each image's class
+    classes: list[str]  # sorted; "" stands for images that lie in no class folder
+    label: torch.Tensor  # long [N]: each image's class, an index into `classes`
     problems: dict[str, str]  # {shard: what is wrong with it}
 
 
 def sources(where: str) -> Found:
-    """List a folder of files, a folder of tar shards, or a pattern of them, without decoding.
+    """List the images of a folder of files, a folder of tar shards, or a pattern of tar files.
 
-    Raises ValueError, one line, where there is no image, or some lie beside class folders.
+    Nothing is decoded. Raises ValueError, one line, if there is no image, or if some images lie in
+    class folders and others beside these.
     """
     if shards.is_pattern(where):
         paths = shards.expand(where)
@@ -153,7 +160,7 @@ def sources(where: str) -> Found:
 
 
 def _from_shards(paths: list[str]) -> Found:
-    """List shards; classes that are numbers are sorted as numbers, and come first."""
+    """List the images of shards; classes that are numbers come first, sorted as numbers."""
     source, names, problems = shards.read(paths)
 
     def place(name: str) -> tuple[bool, int, str]:
@@ -165,7 +172,7 @@ def _from_shards(paths: list[str]) -> Found:
 
 
 def _from_files(root: Path) -> Found:
-    """List a folder's files; the class of an image is the folder directly below root."""
+    """List the images of a folder; an image's class is its folder directly below `root`."""
     found = files.index(root)
     tops = [Path(folder).parts[0] if folder else "" for folder in found]
     classes = sorted({top for top, names in zip(tops, found.values()) if names})
@@ -177,7 +184,11 @@ def _from_files(root: Path) -> Found:
 
 
 def _in_classes(found: Found, where: str, classes: list[str], train_dir: str) -> Found:
-    """Number the held-out images' classes as the training images' are; a flat folder has none."""
+    """Renumber the held-out images' labels by the training images' `classes`.
+
+    Without training classes (a flat folder) nothing is changed. Raises ValueError, one line, for a
+    class that the training images lack.
+    """
     if classes == [""]:
         return found
     lacking = sorted(set(found.classes) - set(classes))
@@ -192,7 +203,10 @@ def _in_classes(found: Found, where: str, classes: list[str], train_dir: str) ->
 def _images(
     found: Found, classes: list[str], size: int, side: int, inspection: Inspection
 ) -> Images:
-    """Return the split of found images, stored at `side`; labelled where there are two classes."""
+    """Return found images as a split, to be decoded to `side` × `side` pixels.
+
+    It has labels if there are two classes or more.
+    """
     labelled = len(classes) > 1
     return Images(
         size,
@@ -204,16 +218,16 @@ def _images(
 
 
 def stored_size(source: Source, size: int) -> int:
-    """Return the side at which images are kept, for views of `size` pixels.
+    """Return the side in pixels to which images are decoded, for views of `size` × `size` pixels.
 
-    8/7 of the view's side (256 for 224), or the view's side where the median of some images'
-    shorter sides is no larger than it.
+    It is 8/7 of `size` (256 for 224). It is `size` itself if the images are small: the shorter
+    sides of about 16 of them are measured, and their median is at most `size`.
     """
     sides = []
     for i in range(0, len(source), max(1, len(source) // 16)):
         try:
             with Image.open(source.open(i)) as image:
                 sides.append(min(image.size))
-        except Exception:  # the inspection names it when it is decoded
+        except Exception:  # decoding will record this file as unreadable
             continue
     return round(size * 8 / 7) if sides and sorted(sides)[len(sides) // 2] > size else size

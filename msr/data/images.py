@@ -147,9 +147,9 @@ def one_line(loader: Iterable) -> Iterator:
 
 
 def at_most(images: Images, n: int, seed: int) -> Images:
-    """Return n images chosen at random with `seed`; all of them if n is 0 or not below their number.
+    """Return n of the images, chosen at random with `seed`, in random order.
 
-    Files are not decoded.
+    All images, in their own order, if n is 0 or no less than their number. Files are not decoded.
     """
     if not n or n >= len(images):
         return images
@@ -210,7 +210,10 @@ class Batches:
             yield batch.to(self.device, non_blocking=True)
 
     def pixels(self, order: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield the images, uint8 [b, 3, S, S] on the CPU, of each row of `order`, long [steps, b]."""
+        """Yield the images of each row of `order`, long [steps, b], as uint8 [b, 3, S, S].
+
+        They are on the CPU.
+        """
         if self.images.pixels is not None:
             for index in order:
                 yield self.images.pixels[index]

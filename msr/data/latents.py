@@ -1,7 +1,7 @@
-"""Latents whose blocks are known: content and styles, their augmentation, and their mixing.
+"""Synthetic latents with known blocks of content and style, their augmentation and their mixing.
 
-After von Kügelgen et al. 2021 (arXiv:2106.04619), section 5.1, with one block per style; the causal
-regime keeps its exogenous noise. The mixing is invertible.
+After von Kügelgen et al. 2021 (arXiv:2106.04619), section 5.1, but with one block per style. In the
+causal regime the exogenous noise of each style is returned too. The mixing is invertible.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ from msr import config, dist
 
 REGIMES = ("independent", "statistical", "causal")
 SLOPE = 0.2  # of the mixing's leaky ReLU
-DRAWS = 500  # of each of its matrices, of which the best conditioned is kept
+DRAWS = 500  # random draws of each matrix of the mixing; the best conditioned is kept
 
 
 @dataclass(frozen=True)
 class Latents:
-    """z = (c, s_1, …, s_M) and x = f(z); `seed` fixes f and the regime's own parameters.
+    """The distribution of latents z = (c, s_1, …, s_M) and their mixing x = f(z).
 
-    independent: everything N(0, 1). statistical: content and each style have a random correlation
-    matrix (Wishart). causal: s_m = tanh(B_m c) + u_m, the rows of B_m of norm 1, u_m ~ N(0, 1) kept
-    as `exogenous_m`. Raises ValueError for an unknown regime or an empty block.
+    regime: "independent": every dimension is N(0, 1). "statistical": the dimensions of content, and
+    those of each style, are correlated by a random matrix (Wishart). "causal":
+    s_m = tanh(B_m c) + u_m, where the rows of B_m have norm 1 and u_m ~ N(0, 1) is returned as
+    `exogenous_m`. seed: of f and of the regime's random matrices. Raises ValueError for an unknown
+    regime, an empty block, or no style.
     """
 
     content: int = 3  # dimensions of c
     styles: tuple[int, ...] = (1, 1, 1)  # dimensions of s_1, …, s_M
     regime: str = "independent"
-    noise: float = 1.0  # the augmentation is s̃ = s + noise · N(0, 1)
-    layers: int = 3  # linear maps in the mixing, leaky ReLU between them
+    noise: float = 1.0  # the augmentation of a style is s̃ = s + noise · N(0, 1)
+    layers: int = 3  # linear maps in the mixing, with a leaky ReLU between them
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,12 +54,12 @@ class Latents:
 
     @property
     def dim(self) -> int:
-        """Dimensions of z, and of x."""
+        """The number of dimensions of z, and of x."""
         return self.content + sum(self.styles)
 
     @cached_property
     def slices(self) -> dict[str, slice]:
-        """Block -> its columns in z."""
+        """{block: its columns in z}."""
         ends = [self.content + sum(self.styles[:m]) for m in range(len(self.styles) + 1)]
         return {name: slice(start, end) for name, start, end in zip(self.names, [0, *ends], ends)}
 
@@ -65,10 +67,10 @@ class Latents:
 
     @cached_property
     def factors(self) -> dict[str, torch.Tensor]:
-        """Block -> L [d, d] with s = L u.
+        """{block: L [d, d]}, where the block is L u and every dimension of u is N(0, 1).
 
-        L is the identity or, in the statistical regime, a Cholesky factor of a random correlation
-        matrix.
+        L is the identity or, in the statistical regime, the Cholesky factor of a random correlation
+        matrix. In the causal regime the effect of content is then added to each style.
         """
         generator = torch.Generator().manual_seed(self.seed)
 
@@ -84,7 +86,7 @@ class Latents:
 
     @cached_property
     def causes(self) -> list[torch.Tensor]:
-        """B_m [d_m, content] of each style, rows of norm 1."""
+        """B_m [d_m, d_content] of each style m, with rows of norm 1."""
         generator = torch.Generator().manual_seed(self.seed + 1)
         draws = [torch.randn(d, self.content, generator=generator) for d in self.styles]
         return [F.normalize(B, dim=1) for B in draws]
@@ -92,7 +94,10 @@ class Latents:
     def sample(
         self, n: int, generator: torch.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Draw z [n, dim], and its blocks by name with the noises `exogenous_m` [n, d_m]."""
+        """Draw n latents; return z [n, dim] and its parts by name.
+
+        The parts are the blocks, each [n, d], and the noises u_m as `exogenous_m`, [n, d_m].
+        """
         noise = torch.randn(n, self.dim, generator=generator)
         u = {name: noise[:, cut] for name, cut in self.slices.items()}
         blocks = {name: u[name] @ self.factors[name].T for name in self.names}
@@ -106,7 +111,10 @@ class Latents:
 
     @cached_property
     def weights(self) -> torch.Tensor:
-        """[layers, dim, dim]: each the best conditioned of Gaussian draws with unit columns."""
+        """The matrices of the mixing, [layers, dim, dim].
+
+        Each is the best conditioned of `DRAWS` Gaussian matrices with columns scaled to norm 1.
+        """
         generator = torch.Generator().manual_seed(self.seed + 2)
         draws = torch.randn(self.layers, DRAWS, self.dim, self.dim, generator=generator)
         draws = F.normalize(draws, dim=2)
@@ -114,13 +122,13 @@ class Latents:
         return draws[torch.arange(self.layers), best]
 
     def mix(self, z: torch.Tensor) -> torch.Tensor:
-        """Return x = f(z) [..., dim], on z's device."""
+        """Return x = f(z) [..., dim] of latents z [..., dim], on their device."""
         for i, w in enumerate(self.weights.to(z.device, z.dtype)):
             z = (F.leaky_relu(z, SLOPE) if i else z) @ w.T
         return z
 
     def unmix(self, x: torch.Tensor) -> torch.Tensor:
-        """Return z = f⁻¹(x) [..., dim], exact up to rounding."""
+        """Return z = f⁻¹(x) [..., dim] of x [..., dim], exact up to rounding."""
         for i, w in reversed(list(enumerate(self.weights.to(x.device, x.dtype)))):
             x = x @ torch.linalg.inv(w).T
             x = torch.where(x < 0, x / SLOPE, x) if i else x
@@ -128,11 +136,12 @@ class Latents:
 
 
 class LatentViews:
-    """Query and keys of latents: z [B, dim] -> x [M + 2, B, dim], as `msr.views.Views` for images.
+    """The views of latents z [B, dim], a query and M + 1 keys: x [V, B, dim], V = M + 2.
 
-    The query adds noise to every style; key 0 draws all noise afresh; key m keeps the query's noise
-    of style m. A style named in `dropped` is drawn afresh in its key too, so that nothing makes its
-    space encode it. Raises ValueError for an unknown style.
+    They correspond to `msr.views.Views` for images. The query adds noise to every style. Key 0
+    draws all noise afresh; key m does too, but keeps the query's noise of style m. dropped: names
+    of styles whose noise is drawn afresh in their key as well, so that nothing makes their spaces
+    encode them. Raises ValueError for an unknown style.
     """
 
     def __init__(self, latents: Latents, dropped: tuple[str, ...] = ()):
@@ -145,7 +154,7 @@ class LatentViews:
         self.latents, self.dropped, self.n_views = latents, tuple(dropped), len(latents.names) + 1
 
     def sample(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """Draw the noise of every view, [V, n, dim]; it is zero on the content."""
+        """Draw the noise of every view of n latents, [V, n, dim]; it is zero for content."""
         latents = self.latents
         noise = latents.noise * torch.randn(self.n_views, n, latents.dim, generator=generator)
         noise[..., : latents.content] = 0
@@ -156,16 +165,20 @@ class LatentViews:
         return noise
 
     def __call__(self, z: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Return the views x [V, B, dim] of z [B, dim]; every rank draws the noise of all ranks."""
+        """Return the views x [V, B, dim] of this rank's latents z [B, dim], on their device.
+
+        Every rank draws the noise of all ranks and uses its own part.
+        """
         noise = self.sample(len(z) * dist.world_size(), generator)[:, dist.own(len(z))]
         return self.latents.mix(z + noise.to(z.device, non_blocking=True))
 
 
 class Stream:
-    """Endless fresh latents in batches [B, dim], as `msr.train` reads them.
+    """Batches of fresh latents z [B, dim] without end, in the form that `msr.fit` reads.
 
-    `steps` batches are called an epoch. They are a function of (seed, epoch). Raises ValueError
-    where the batch does not divide over the ranks.
+    steps: number of batches that are called an epoch; they depend on (seed, epoch) alone.
+    batch_size: latents per batch over all R ranks; each rank gets its own B = batch_size / R of
+    them. Raises ValueError, one line, if it is not divisible by the number of ranks.
     """
 
     def __init__(
@@ -178,7 +191,8 @@ class Stream:
     ):
         if batch_size % dist.world_size():
             raise ValueError(
-                f"batch_size {batch_size} does not divide over {dist.world_size()} processes"
+                f"batch_size {batch_size} does not divide evenly over {dist.world_size()} "
+                "processes; give a multiple of their number"
             )
         self.latents, self.batch_size, self.steps = latents, batch_size, steps
         self.seed, self.device = seed, torch.device(device)
@@ -187,9 +201,9 @@ class Stream:
         return self.steps
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[torch.Tensor]:
-        """Yield the batches of an epoch from step `start` on.
+        """Yield this rank's batches z [B, dim] of an epoch, from step `start` on, on `device`.
 
-        Each rank draws them all, and takes its own part.
+        Every rank draws the whole batches and takes its own part.
         """
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) * 4096)
         own = dist.own(self.batch_size // dist.world_size())
@@ -203,11 +217,12 @@ class Stream:
 
 
 def turned_by(s: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
-    """Turn a style block by an angle that content sets: the counterexample for blocks of two.
+    """Rotate a style block by an angle that content sets; return the rotated block [N, 2].
 
-    s [N, 2] has the law N(0, v I); content [N, d], of which the first dimension is N(0, 1).
-    s ↦ R(2π Φ(c_1)) s keeps the law of s for every c, so alignment and joint entropy stay optimal,
-    yet the turned block alone no longer predicts s (equation `turn` of the theory).
+    This is the counterexample for style blocks of two dimensions. s [N, 2] has the distribution
+    N(0, v I); content is [N, d], and its first dimension c_1 is N(0, 1). The map
+    s ↦ R(2π Φ(c_1)) s keeps the distribution of s for every c, so alignment and joint entropy stay
+    optimal, yet the rotated block alone no longer predicts s (equation `turn` of the theory page).
     """
     angle = math.pi * (1 + torch.erf(content[:, 0] / math.sqrt(2)))  # 2π Φ(c_1), uniform
     cos, sin = angle.cos(), angle.sin()
@@ -215,10 +230,11 @@ def turned_by(s: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
 
 
 def wound(c: torch.Tensor) -> torch.Tensor:
-    """Wind content twice around a disc, laid out on the square again: the other counterexample.
+    """Wind content c [N, 2] twice around a disc, and map the disc back to the square: [N, 2].
 
-    c [N, 2] is uniform on the square. The map is smooth, its image uniform again, and two to one:
-    (c_1, c_2) and (c_1, c_2 + ½) meet (equation `winding` of the theory).
+    This is the counterexample for content of two dimensions. c is uniform on the unit square. The
+    map is smooth and its result is uniform again, but it is two to one: (c_1, c_2) and
+    (c_1, c_2 + ½) have the same image (equation `winding` of the theory page).
     """
     radius, angle = c[:, 0].sqrt(), 4 * math.pi * c[:, 1]
     a, b = radius * angle.cos(), radius * angle.sin()

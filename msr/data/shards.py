@@ -1,9 +1,9 @@
-"""Images in tar shards, in the form of WebDataset: `a/0001.jpg` beside `a/0001.cls`.
+"""Images in tar files (shards) of the WebDataset form: `a/0001.jpg` and its class `a/0001.cls`.
 
-Shards are indexed once, and images are then read by their offset. Every epoch draws an order of
-the shards, and of the images within a few shards together, so that a disk can read ahead. The order
-is a function of the seed and the epoch, so a stopped run can be resumed, unlike one that reads a
-stream.
+Each shard is indexed once; its images are then read by their position in the file. Every epoch puts
+the shards in a random order and shuffles the images of a few consecutive shards together, so that
+the disk can read ahead. The order depends on seed and epoch alone, so a stopped run can be resumed,
+unlike a run that reads the shards as a stream.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ WINDOW = 8  # shards whose images are shuffled together
 
 @dataclass
 class Tar:
-    """Images inside shards; a `msr.data.files.Source`."""
+    """N images inside shards; it has the interface of `msr.data.files.Source`."""
 
-    names: Strings  # "shard.tar/member"
-    shards: Strings  # paths
-    group: torch.Tensor  # long [N]: number of the shard
-    offset: torch.Tensor  # long [N]: of the image's first byte in its shard
-    size: torch.Tensor  # long [N]: bytes
-    handles: dict[int, int] = field(default_factory=dict)  # shards that this process has open
+    names: Strings  # of the N images: "path/of/shard.tar/member"
+    shards: Strings  # paths of the shards
+    group: torch.Tensor  # long [N]: each image's shard, an index into `shards`
+    offset: torch.Tensor  # long [N]: position of the image's first byte in its shard
+    size: torch.Tensor  # long [N]: length of the image in bytes
+    handles: dict[int, int] = field(default_factory=dict)  # {open shard: its file descriptor}
 
     def __len__(self) -> int:
         return len(self.group)
@@ -43,7 +43,7 @@ class Tar:
         return self.__dict__ | {"handles": {}}
 
     def open(self, i: int) -> io.BytesIO:
-        """Read the bytes of image i. Raises OSError where the shard ends too early."""
+        """Return the bytes of image i. Raises OSError if the shard ends before the image does."""
         shard = int(self.group[i])
         if shard not in self.handles:
             self.handles[shard] = os.open(self.shards[shard], os.O_RDONLY)
@@ -53,20 +53,21 @@ class Tar:
         return io.BytesIO(blob)
 
     def pick(self, rows: torch.Tensor) -> Tar:
-        """Return the images at `rows`, long [n]."""
+        """Return the source of the images at `rows`, long [n]."""
         names = Strings([self.names[i] for i in rows.tolist()])
         return Tar(names, self.shards, self.group[rows], self.offset[rows], self.size[rows])
 
 
 def is_pattern(text: str | Path) -> bool:
-    """Say whether `text` names tar files, one or by a pattern, rather than a folder."""
+    """Return whether `text` is the path of a tar file or a pattern, rather than a folder."""
     return str(text).endswith(".tar") or any(c in str(text) for c in "{*?")
 
 
 def expand(text: str) -> list[str]:
-    """Return the paths of a pattern such as ``in-{000000..000146}.tar``, sorted.
+    """Return the paths that a pattern such as ``in-{000000..000146}.tar`` stands for.
 
-    Raises ValueError, one line, where a shard is missing.
+    Braces are expanded in their order; the matches of ``*`` and ``?`` are sorted. Raises
+    ValueError, one line, if an expanded path or pattern matches no file.
     """
     found = []
     for part in braceexpand(str(Path(text).expanduser())):
@@ -81,10 +82,10 @@ def expand(text: str) -> list[str]:
 
 
 def read(paths: list[str]) -> tuple[Tar, list[str], dict[str, str]]:
-    """Index shards: (their images, the class of each image, {shard: what is wrong with it}).
+    """Index shards; return (images, the class of each image, {shard: what is wrong with it}).
 
-    Images come in the order of the shards. A class is the number in the image's `.cls` file, else
-    the name of the folder in which the shard holds it, else "".
+    The images come in the order of the shards. The class of an image is the text of its `.cls` file
+    (by convention a number), else the image's folder inside the shard, else "".
     """
     rows: list[tuple] = []
     problems = {}
@@ -99,7 +100,7 @@ def read(paths: list[str]) -> tuple[Tar, list[str], dict[str, str]]:
 
 
 def _cached_members(path: str) -> tuple[list[list], str]:
-    """Return `members(path)`, from the cache while the shard's size and time are the same."""
+    """Return `members(path)`, from the cache if the shard's size and time have not changed."""
     stat = os.stat(path)
     stamp = [stat.st_size, stat.st_mtime_ns]
 
@@ -112,7 +113,12 @@ def _cached_members(path: str) -> tuple[list[list], str]:
 
 
 def members(path: str) -> tuple[list[list], str]:
-    """List a shard: ([member, offset, size, class] of each image, what is wrong with the shard)."""
+    """List a shard; return ([member, offset, size, class] of each image, what is wrong or "").
+
+    offset and size are in bytes. Two images whose names agree up to the first dot are taken for
+    one, and the later of them counts, as does the `.cls` file of that name. A damaged shard gives
+    the images before the damage.
+    """
     images, classes, problem = {}, {}, ""
     try:
         with tarfile.open(path, "r:") as tar:

@@ -1,4 +1,4 @@
-"""CIFAR-10, CIFAR-100 and STL-10 by name, in torchvision's form; downloaded where absent."""
+"""CIFAR-10, CIFAR-100 and STL-10, read by torchvision and downloaded if absent."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from msr.data.images import Images
 class TorchvisionSet:
     """One of torchvision's sets: where its files lie, and how torchvision reads them."""
 
-    folder: str  # that holds the files
-    side: int  # of the images, in pixels
-    reader: Any  # torchvision's class
-    splits: tuple[dict[str, Any], dict[str, Any]]  # arguments that choose train and val
-    labels: str = "targets"  # attribute with the labels
+    folder: str  # name of the folder that holds the files
+    side: int  # side of the images in pixels
+    reader: Any  # torchvision's class for the set
+    splits: tuple[dict[str, Any], dict[str, Any]]  # its arguments for train and for val
+    labels: str = "targets"  # its attribute that holds the labels
 
 
 CIFAR_SPLITS = {"train": True}, {"train": False}
@@ -36,14 +36,18 @@ TORCHVISION = {
 
 
 def cache_home() -> Path:
-    """Return where torchvision's sets lie when they are named: $MSR_DATA, else ~/.cache/msr."""
+    """Return the folder of the sets that are given by name: $MSR_DATA, else msr's cache folder.
+
+    The latter is ~/.cache/msr by default (see `msr.data.cache.home`).
+    """
     return Path(os.environ.get("MSR_DATA") or cache.home()).expanduser()
 
 
 def held() -> dict[str, str]:
-    """Return {name: what `msr.data.load` takes} of the sets that need no download.
+    """Return {name: data_dir for `msr.data.load`} of the sets that need no download.
 
-    They lie in `cache_home()` in torchvision's form, or as <name>/train/<class>/….
+    A set is found in `cache_home()`, either as <name>/train/<class>/… or in torchvision's form. Of
+    several sets in torchvision's form only the first of `TORCHVISION` is found.
     """
     home, found = cache_home(), {}
     for name, known in TORCHVISION.items():
@@ -55,9 +59,10 @@ def held() -> dict[str, str]:
 
 
 def torchvision_name(data_dir: str | Path) -> str | None:
-    """Return the set that `data_dir` names, or that the folder holds in torchvision's form.
+    """Return the name of the torchvision set that `data_dir` stands for, or None.
 
-    An ordinary folder of that name takes precedence: then it is None.
+    data_dir stands for a set if it is a folder that holds the set in torchvision's form, or if it
+    is the set's name and there is no folder of that name.
     """
     root, name = Path(data_dir).expanduser(), str(data_dir).lower()
     for other, known in TORCHVISION.items():
@@ -67,10 +72,11 @@ def torchvision_name(data_dir: str | Path) -> str | None:
 
 
 def load(name: str, root: Path, size: int) -> tuple[Images, Images]:
-    """Return (train, val) of the named set under root, downloaded where absent.
+    """Return (train, val) of a set in the folder `root`, downloaded to it if absent.
 
-    Images with a side above `size` are resized to it. Of STL-10 the 5,000 labelled training images
-    are used. Raises ValueError, one line, where the set is neither there nor can be downloaded.
+    name: a key of `TORCHVISION`. Images larger than `size` × `size` pixels are resized to that;
+    smaller ones stay as they are. Of STL-10 the 5,000 labelled training images are used. Raises
+    ValueError, one line, if the set is absent and cannot be downloaded.
     """
     known = TORCHVISION[name]
     try:
@@ -85,11 +91,11 @@ def load(name: str, root: Path, size: int) -> tuple[Images, Images]:
 
 
 def _images(known: TorchvisionSet, split: Any, size: int) -> Images:
-    """Return torchvision's split as ours, with its pixels in memory."""
+    """Return a split that torchvision read as `Images`, with its pixels in memory."""
     pixels = torch.from_numpy(split.data)
     if pixels.shape[-1] == 3:  # CIFAR has its channels last
         pixels = pixels.permute(0, 3, 1, 2)
-    if pixels.shape[-1] > size:  # smaller ones stay as they are, since the crop resamples
+    if pixels.shape[-1] > size:  # the random crop enlarges smaller ones
         parts = [resize(part, [size, size], antialias=True) for part in pixels.split(1024)]
         pixels = torch.cat(parts)
     label = torch.as_tensor(getattr(split, known.labels)).long()

@@ -1,8 +1,8 @@
-"""The embedded images: ten shapes × ten textures × ten colours at random position, size and angle.
+"""Rendered shapes: ten shapes × ten textures × ten colours, at random position, size and angle.
 
-After the Trifeature set of Hermann & Lampinen 2020 (arXiv:2006.12433), drawn afresh from signed
-distances: no files, exact labels, seeded, rendered on any device. Departures: our own shapes,
-textures and hues.
+After the Trifeature set of Hermann & Lampinen 2020 (arXiv:2006.12433), but rendered here from
+signed distances: no files are needed, labels are exact, a seed fixes the images, and any device can
+render them. Departures: the shapes, textures and hues are our own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from msr.data.images import Images
 
-Factors = dict[str, torch.Tensor]  # factor -> [n]; what `sample` draws
+Factors = dict[str, torch.Tensor]  # factor -> [n], as `sample` draws them
 
 SHAPES = tuple("disc ring half crescent heart square triangle cross star arrow".split())
 COLORS = tuple("red orange lime green mint cyan blue violet magenta rose".split())  # hue = index/10
@@ -26,9 +26,10 @@ GROUND = 0.25  # grey level of the background
 def regular(
     n: int, radius: float = 1.0, inner: float | None = None, turn: float = 0.0
 ) -> list[tuple[float, float]]:
-    """Return the vertices of a regular polygon, or of a star of n tips when `inner` is given.
+    """Return the vertices (x, y) of a regular n-gon, or of a star with n tips if `inner` is given.
 
-    turn: angle of the first vertex, in radians clockwise from straight up; y points down.
+    radius: distance of the vertices or tips from the origin. inner: distance of a star's inner
+    vertices. turn: angle of the first vertex in radians, clockwise from straight up; y points down.
     """
     count = n if inner is None else 2 * n
     radii = [radius if inner is None or i % 2 == 0 else inner for i in range(count)]
@@ -51,9 +52,9 @@ POLYGONS = {
 
 
 def polygon(p: torch.Tensor, vertices: Sequence[tuple[float, float]]) -> torch.Tensor:
-    """Return the signed distance of points p [..., 2] to a polygon, [...], negative inside.
+    """Return the signed distances [...] of points p [..., 2] to a polygon, negative inside.
 
-    After Quilez, 2D distance functions.
+    vertices: (x, y) in order around the polygon. After Quilez, "2D distance functions".
     """
     v = torch.tensor(vertices, device=p.device)
     distance, sign = torch.full_like(p[..., 0], math.inf), torch.ones_like(p[..., 0])
@@ -68,7 +69,10 @@ def polygon(p: torch.Tensor, vertices: Sequence[tuple[float, float]]) -> torch.T
 
 
 def heart(p: torch.Tensor) -> torch.Tensor:
-    """Return the signed distance of points p [..., 2] to a heart of height about 2 (Quilez)."""
+    """Return the signed distances [...] of points p [..., 2] to a heart, negative inside.
+
+    The heart is about 2 high and centred at the origin. After Quilez, "2D distance functions".
+    """
     x, y = (p[..., 0] / 1.7).abs(), 0.55 - p[..., 1] / 1.7
     corner = ((x - 0.25).square() + (y - 0.75).square()).sqrt() - math.sqrt(2) / 4
     half = 0.5 * (x + y).clamp(min=0)
@@ -78,15 +82,15 @@ def heart(p: torch.Tensor) -> torch.Tensor:
 
 
 def signed_distance(shape: str, p: torch.Tensor) -> torch.Tensor:
-    """Return the distance of points p [..., 2] to the named shape of radius about 1, [...].
+    """Return the signed distances [...] of points p [..., 2] to a shape, negative inside.
 
-    It is negative inside. Raises ValueError for an unknown shape.
+    The shape has a radius of about 1 around the origin. Raises ValueError for an unknown shape.
     """
     if shape in POLYGONS:
         return polygon(p, POLYGONS[shape])
     if shape == "heart":
         return heart(p)
-    # the centroid of the shape is moved to the origin
+    # move the shape's centroid to the origin
     shift = {"half": (0.0, 0.325), "crescent": (-0.375, 0.0)}.get(shape, (0.0, 0.0))
     p = p + torch.tensor(shift, device=p.device)
     r = p.norm(dim=-1)
@@ -105,7 +109,8 @@ def signed_distance(shape: str, p: torch.Tensor) -> torch.Tensor:
 # ----------------------------------------------------------------------------- textures and colours
 
 TURN = 2 * math.pi
-# texture -> wave at (u, v), Cartesian, and (r, angle), polar coordinates in the shape's own frame
+# texture -> its wave as a function of a point in the shape's own coordinates, which is given as
+# Cartesian (u, v) and as polar (r, angle)
 WAVES: dict[str, Callable[..., torch.Tensor]] = {
     "solid": lambda u, v, r, angle: torch.ones_like(u),
     "halves": lambda u, v, r, angle: u,
@@ -122,16 +127,20 @@ TEXTURES = tuple(WAVES)
 
 
 def pattern(texture: str, p: torch.Tensor) -> torch.Tensor:
-    """Return the texture's wave [n, S, S] at points p [n, S, S, 2] of the shape's own frame.
+    """Return the texture's wave [n, S, S] at points p [n, S, S, 2] in the shape's own coordinates.
 
-    The shape is bright where the wave is positive.
+    The shape is bright where the wave is positive. Raises KeyError for an unknown texture.
     """
     u, v = p.unbind(-1)
     return WAVES[texture](u, v, p.norm(dim=-1), torch.atan2(v, u))
 
 
 def hsv(hue: torch.Tensor, saturation: float, value: float) -> torch.Tensor:
-    """Convert hue [n] in turns of the colour circle to RGB [n, 3]."""
+    """Convert colours from HSV to RGB [n, 3] in [0, 1].
+
+    hue: [n], in turns of the colour circle (0 and 1 are red). saturation, value: in [0, 1], the
+    same for all colours.
+    """
     k = torch.remainder(torch.tensor([5.0, 3.0, 1.0], device=hue.device) + 6 * hue[:, None], 6)
     return value - value * saturation * torch.minimum(k, 4 - k).clamp(0, 1)
 
@@ -140,10 +149,10 @@ def hsv(hue: torch.Tensor, saturation: float, value: float) -> torch.Tensor:
 
 
 def sample(n: int, seed: int) -> Factors:
-    """Draw n images' factors, each [n].
+    """Draw the factors of n images, {factor: [n]}.
 
-    shape, texture, color: classes 0 to 9; x, y: centre, as a share of the side; size: radius, as a
-    share of the side; angle: radians, clockwise, up to 45° either way.
+    shape, texture, color: classes 0 to 9. x, y: the shape's centre; size: its radius; all three as
+    shares of the image's side. angle: in radians, clockwise, from −π/4 to π/4.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -161,14 +170,14 @@ def sample(n: int, seed: int) -> Factors:
 
 
 def render(factors: Factors, image_size: int, oversample: int = 2) -> torch.Tensor:
-    """Return images [n, 3, S, S], float in [0, 1], on the factors' device.
+    """Return images, float [n, 3, S, S] in [0, 1] with S = image_size, on the factors' device.
 
     Each pixel is the mean of oversample × oversample points.
     """
     n, S, device = len(factors["x"]), image_size * oversample, factors["x"].device
     f = {k: v[:, None, None] for k, v in factors.items()}
 
-    # points of the image in the shape's own frame
+    # the image's points in the shape's own coordinates
     axis = (torch.arange(S, device=device) + 0.5) / S
     dx, dy = (axis[None, None, :] - f["x"]) / f["size"], (axis[None, :, None] - f["y"]) / f["size"]
     cos, sin = f["angle"].cos(), f["angle"].sin()
@@ -183,7 +192,7 @@ def render(factors: Factors, image_size: int, oversample: int = 2) -> torch.Tens
         mine = (factors["texture"] == i).nonzero()[:, 0]
         wave[mine] = pattern(texture, p[mine])
 
-    # colour on grey, the edge one pixel soft
+    # colour on grey; edges are soft over one pixel
     inside = (0.5 - distance * f["size"] * S).clamp(0, 1)[:, None]
     bright = torch.where(wave > 0, 1.0, 0.45)[:, None]
     color = hsv(factors["color"] / 10, 0.85, 0.95)[:, :, None, None]
@@ -192,9 +201,10 @@ def render(factors: Factors, image_size: int, oversample: int = 2) -> torch.Tens
 
 
 def images(factors: Factors, size: int, device: torch.device | str = "cpu") -> Images:
-    """Return the split with these factors, rendered on `device` and kept as bytes on the CPU.
+    """Return a split of the images with these factors, rendered on `device`.
 
-    Labels: shape, texture, color. Factors: x, y, size, as shares of the side.
+    Their pixels, uint8 [n, 3, S, S] with S = size, are kept on the CPU. Labels: shape, texture,
+    color. Factors: x, y and size, as shares of the image's side.
     """
     pieces = []
     for start in range(0, len(factors["x"]), 256):
@@ -213,6 +223,9 @@ def images(factors: Factors, size: int, device: torch.device | str = "cpu") -> I
 def load(
     n_train: int, n_val: int, size: int, seed: int = 0, device: torch.device | str = "cpu"
 ) -> tuple[Images, Images]:
-    """Return (train, val): shapes drawn by `seed`, in images of `size` pixels a side."""
+    """Return (train, val): n_train and n_val images of `size` × `size` pixels.
+
+    seed: of their factors; train and val are independent draws. device: where they are rendered.
+    """
     train, val = sample(n_train, 2 * seed), sample(n_val, 2 * seed + 1)
     return images(train, size, device), images(val, size, device)

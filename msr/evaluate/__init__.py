@@ -1,7 +1,7 @@
-"""Measures of what each space holds, of a frozen model or of plain arrays.
+"""Measures of what each space of a frozen model encodes.
 
-Label probes, style probes and sensitivity take a model; the scores of `dci`, the classifier of
-transfer learning and retrieval take the features that `embed` returns.
+Style probes and sensitivity take the model itself. Label probes, the scores of `dci`, the
+classifier of transfer learning and retrieval take features, which `embed` computes.
 """
 
 from msr.evaluate import classifier, dci, probes, retrieval

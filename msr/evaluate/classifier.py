@@ -1,7 +1,7 @@
-"""A linear classifier on frozen features, as transfer learning is judged.
+"""A linear classifier on frozen features: the usual measure of transfer learning.
 
-Throughout, `train` and `test` are features [N, d] and [N_test, d], `train_y` and `test_y` their
-labels [N] and [N_test].
+In all functions `train` and `test` are features, [N, d] and [N_test, d], and `train_y` and
+`test_y` their labels, [N] and [N_test].
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from sklearn.preprocessing import StandardScaler
 
 from msr.evaluate.features import STREAM
 
-L2 = (1e-6, 1e5)  # range of the penalty, as in Ericsson et al. 2021
-DRAWS = 5  # of the few shots
+L2 = (1e-6, 1e5)  # range of the ℓ2 penalty, as in Ericsson et al. 2021
+DRAWS = 5  # random draws of the few training images
 
 
 def accuracy(
@@ -28,12 +28,14 @@ def accuracy(
     n_l2: int = 9,
     seed: int = 0,
 ) -> float:
-    """Return the top-1 accuracy of multinomial logistic regression, its ℓ2 penalty chosen.
+    """Return the top-1 test accuracy, from 0 to 1, of logistic regression with a chosen penalty.
 
-    Settings: standardised features, L-BFGS, at most 100 iterations, tolerance 1e-3. The penalty is
-    one of n_l2 from 1e-6 to 1e5 on a logarithmic scale, the best on a fifth of the training part;
-    the final fit is on all of it (the protocol of Ericsson et al. 2021, whose scale has 45). Each
-    fit along the scale starts from the one before. seed: of the split.
+    Settings: multinomial, standardised features, L-BFGS, at most 100 iterations, tolerance 1e-3.
+    The ℓ2 penalty is one of `n_l2` values from 1e-6 to 1e5 on a logarithmic scale: the one with the
+    highest accuracy on a held-out fifth of the training images. The final fit uses all of these
+    (the protocol of Ericsson et al. 2021, whose scale has 45 values). Each fit along the scale
+    starts from the one before. seed: of the choice of that fifth. Raises ValueError where a class
+    has only one training image.
     """
     splitter = StratifiedShuffleSplit(1, test_size=0.2, random_state=seed)
     fold = list(splitter.split(train, train_y))
@@ -50,10 +52,12 @@ def few_shot_accuracy(
     shots: int,
     seed: int = 0,
 ) -> float:
-    """Return the top-1 accuracy from `shots` images of each class, mean over DRAWS draws of them.
+    """Return the top-1 test accuracy, from 0 to 1, of a fit on `shots` images per class.
 
-    Settings: standardised features, L-BFGS, at most 200 iterations, tolerance 1e-3. The ℓ2 penalty
-    is 1, since so few images leave none to choose it by. seed: of the draws.
+    It is the mean over `DRAWS` random draws of these images; of a class with fewer, all are used.
+    Settings: logistic regression on standardised features, L-BFGS, at most 200 iterations,
+    tolerance 1e-3. The ℓ2 penalty is 1, since there are too few images to hold some out and choose
+    it. seed: of the draws.
     """
     generator, scores = np.random.default_rng(STREAM + seed), []
     for _ in range(DRAWS):
@@ -75,8 +79,8 @@ def score(
     test: np.ndarray,
     test_y: np.ndarray,
 ) -> float:
-    """Fit the probe on standardised features and return its top-1 accuracy on the test part."""
+    """Fit the probe on standardised features and return its top-1 test accuracy, from 0 to 1."""
     with warnings.catch_warnings():
-        # fits that did not converge, and scikit-learn's defaults to come
+        # about fits that did not converge, and about future defaults of scikit-learn
         warnings.simplefilter("ignore")
         return float(make_pipeline(StandardScaler(), probe).fit(train, train_y).score(test, test_y))

@@ -1,8 +1,9 @@
-"""Disentanglement scores of a code against known factors.
+"""Disentanglement scores DCI-ES of a code against known factors.
 
-DCI (Eastwood & Williams 2018) and its extension ES (Eastwood et al. 2023). The importance matrix
-R [L, K] says how much dimension i of the code matters for factor j; everything else is a function
-of it, or of the curve of a probe's loss against its capacity.
+DCI is of Eastwood & Williams 2018, its extension ES of Eastwood et al. 2023. A code has L
+dimensions, and there are K factors. The entry (i, j) of the importance matrix R [L, K] says how
+much dimension i of the code matters for predicting factor j. Each score is a function of this
+matrix, of the curve of a probe's loss against its capacity, or of L and K.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from sklearn.preprocessing import StandardScaler
 
 
 def entropy(p: np.ndarray, axis: int) -> np.ndarray:
-    """Return the Shannon entropy of the distributions along `axis`, in units of log(their length).
+    """Return the Shannon entropy of the distributions p along `axis`, which the result lacks.
 
-    0 for one-hot, 1 for uniform.
+    It is divided by the logarithm of their length: 0 for one-hot, 1 for uniform. Distributions of
+    length 1 have the entropy 0.
     """
     n = p.shape[axis]
     if n == 1:
@@ -32,9 +34,10 @@ def entropy(p: np.ndarray, axis: int) -> np.ndarray:
 
 
 def shares(importance: np.ndarray, axis: int) -> np.ndarray:
-    """Return each row or column scaled to sum to 1.
+    """Return the importance matrix [L, K] scaled to sum to 1 along `axis`.
 
-    One of zeros becomes uniform, so that it scores 0.
+    axis 1 scales each row (dimension), axis 0 each column (factor). One that is all zero becomes
+    uniform, so that its score is 0.
     """
     total = importance.sum(axis=axis, keepdims=True)
     return np.where(
@@ -43,10 +46,11 @@ def shares(importance: np.ndarray, axis: int) -> np.ndarray:
 
 
 def disentanglement(importance: np.ndarray) -> float:
-    """Return D = Σ_i ρ_i (1 − H_K(P_i)) of an importance matrix [L, K], non-negative.
+    """Return D = Σ_i ρ_i (1 − H_K(P_i)) of a non-negative importance matrix [L, K].
 
-    P_i are the shares of dimension i among the factors, ρ_i its share of all importance. 1: every
-    dimension serves one factor; 0: each serves all alike. (2018, section 2)
+    P_i is row i scaled to sum to 1, H_K its `entropy`, and ρ_i the share of dimension i in all
+    importance. 1: every dimension matters for one factor only; 0: for all factors equally, or
+    nothing matters at all. (Eastwood & Williams 2018, section 2)
     """
     weight = importance.sum(axis=1)
     if weight.sum() == 0:
@@ -55,9 +59,10 @@ def disentanglement(importance: np.ndarray) -> float:
 
 
 def completeness(importance: np.ndarray) -> float:
-    """Return C = mean_j (1 − H_L(P_j)) of an importance matrix [L, K], non-negative.
+    """Return C = mean_j (1 − H_L(P_j)) of a non-negative importance matrix [L, K].
 
-    P_j are the shares of factor j among the dimensions. 1: each factor sits in one dimension.
+    P_j is column j scaled to sum to 1, and H_L its `entropy`. 1: each factor is encoded in one
+    dimension; 0: in all dimensions equally, or in none.
     """
     return float((1 - entropy(shares(importance, 0), 0)).mean())
 
@@ -65,9 +70,10 @@ def completeness(importance: np.ndarray) -> float:
 def importances(code: np.ndarray, factors: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return the importance matrix R [L, K] of a code [N, L] for factors [N, K].
 
-    Impurity importances of a random forest per factor, each scaled by the forest's out-of-bag R²
-    (at least 0), so that what predicts nothing weighs nothing. Settings: 50 trees of depth 12 at
-    most, each fitted on a bootstrap sample of at most 2000 rows.
+    A random forest is fitted for each factor. Its impurity importances, which sum to 1, are
+    multiplied by its out-of-bag R² (or by 0 if that is negative), so that a factor that cannot be
+    predicted has no weight. Settings: 50 trees of depth 12 at most, each fitted on a bootstrap
+    sample of at most 2000 rows. seed: of the forests.
     """
     columns = []
     for y in factors.T:
@@ -80,7 +86,7 @@ def importances(code: np.ndarray, factors: np.ndarray, seed: int = 0) -> np.ndar
 
 # ------------------------------------------------------------------- of the curve of loss, and size
 
-CAPACITIES = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # radial functions of the explicitness probe
+CAPACITIES = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of radial functions of the probe
 
 
 def explicitness(
@@ -88,10 +94,11 @@ def explicitness(
 ) -> float:
     """Return E = 1 − AULCC / Z of a loss-capacity curve, with Z = ½ (κ* − κ_b)(ℓ_b − ℓ*).
 
-    AULCC is the area between the curve and its lowest loss ℓ* = min(loss). capacity: ascending;
-    κ_b = capacity[0] is the weakest probe, κ* the first capacity to reach ℓ*. baseline: ℓ_b, the
-    loss of a constant prediction. 1: the weakest probe does as well as any; 0: the loss falls in a
-    straight line; −1: only the strongest probe helps. (2023, section 4.) Returns 0 where no probe
+    capacity, loss: [C], one point of the curve each, capacities ascending. AULCC is the area
+    between the curve and its lowest loss, ``ℓ* = min(loss)``, up to the first capacity ``κ*`` that
+    reaches it; κ_b is capacity[0], the weakest probe. baseline: ℓ_b, the loss of a constant
+    prediction. 1: the weakest probe does as well as any; 0: the loss falls in a straight line from
+    ℓ_b; −1: only the strongest probe helps. (Eastwood et al. 2023, section 4) Returns 0 if no probe
     beats the constant. Raises ValueError for unequal lengths or capacities that do not ascend.
     """
     capacity, loss = np.asarray(capacity, float), np.asarray(loss, float)
@@ -111,9 +118,9 @@ def explicitness(
 
 
 def size(code: int, factors: int) -> float:
-    """Return S = K / L, the number of factors over that of code dimensions.
+    """Return the size score S = K / L; it is 1 for a code with one dimension per factor.
 
-    1 for a code as small as the factors allow.
+    code: L, the number of dimensions of the code. factors: K, the number of factors.
     """
     return factors / code
 
@@ -123,10 +130,11 @@ def loss_capacity(
 ) -> np.ndarray:
     """Return the held-out loss 1 − R², clipped to [0, 1], per capacity and factor, [capacities, K].
 
-    Settings: ridge regression on Nyström radial functions of the standardised code, no linear
-    term; their number is the capacity, each of CAPACITIES in turn. Gaussian kernel of width √(L/2)
-    with centres drawn by seed 0; the penalty of each factor, one of ten from 1e-6 to 1e3 on a
-    logarithmic scale, is chosen by leave-one-out.
+    train, test: codes [N, L] and [N_test, L]. train_y, test_y: their factors [N, K] and
+    [N_test, K]. Settings: ridge regression on Nyström radial functions of the standardised code,
+    without a linear term. Their number is the capacity, each of `CAPACITIES` in turn, but at most
+    N. The kernel is Gaussian of width √(L/2), with centres drawn by seed 0. The ridge penalty of
+    each factor is one of ten from 1e-6 to 1e3 on a logarithmic scale, chosen by leave-one-out.
     """
     rows = []
     for n in CAPACITIES:
@@ -146,12 +154,13 @@ def loss_capacity(
 def scores(
     train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.ndarray, seed: int = 0
 ) -> dict[str, float]:
-    """Return all five scores of a code [N, L] against factors [N, K], by name.
+    """Return all five scores of a code against factors, by name.
 
-    These are disentanglement, completeness, informativeness, explicitness and size.
-    Informativeness is the mean best R² along the loss-capacity curve; capacity is counted in
-    doublings of the number of radial functions. Held-out throughout: out of bag for the
-    importances, on the test part for the curve. Settings as in `importances` and `loss_capacity`.
+    They are disentanglement, completeness, informativeness, explicitness and size. Arguments as in
+    `loss_capacity`; seed: of the random forests. Informativeness is the highest R² on the
+    loss-capacity curve, explicitness has the base-2 logarithm of the number of radial functions as
+    capacity; both are means over factors. All scores but size are held-out: importances are out of
+    bag, the curve is of the test codes. Settings as in `importances` and `loss_capacity`.
     """
     importance = importances(train, train_y, seed)
     loss = loss_capacity(train, train_y, test, test_y)  # [capacities, K]

@@ -15,8 +15,8 @@ from msr.views import to_float
 Features = dict[str, np.ndarray]  # space -> float32 [N, d]
 Normalisation = Callable[[torch.Tensor, Spaces], torch.Tensor] | None  # z [N, D] -> z [N, D]
 
-# Seeds of the probes' draws start here, far from those of data and training: equal seeds would tie
-# an image's factors to its augmentation.
+# Seeds of the probes' draws start here, far from those of data and training: with equal seeds an
+# image's augmentation would depend on its factors.
 STREAM = 10**9
 
 
@@ -29,12 +29,14 @@ def embed(
     normalise: Normalisation = None,
     batch_size: int = 512,
 ) -> Features:
-    """Return the features of images: h, every space, and `joined` (all spaces side by side).
+    """Return the features of N images: h, every space, and `joined` (all spaces side by side).
 
-    images: uint8 [N, 3, S, S]. params: what `pipeline.sample` drew for these N images, or None for
-    the plain view, which is the whole image, only resized and normalised. `normalise(z, spaces)`
-    acts on each image alone (SimCLR's spheres). None leaves z as it is, since a standardisation by
-    the batch at hand would differ from one set of images to the next.
+    Each is float32 [N, d]. images: uint8 [N, 3, S, S]. params: what `pipeline.sample` drew for
+    these images, or None for the plain view, which is the whole image, only resized and normalised.
+    normalise: a function of (z [N, D], spaces) that acts on each image alone, such as SimCLR's
+    projection to spheres, applied to every space but h; None leaves z as it is. (A standardisation
+    by batch statistics would differ between sets of images.) batch_size: images per forward pass.
+    The model is left in evaluation mode.
     """
     device = next(model.parameters()).device
     params = params or plain(pipeline, len(images))
@@ -55,7 +57,7 @@ def embed(
 
 
 def plain(pipeline: Pipeline, n: int) -> dict[str, Params]:
-    """Return parameters for n images that switch every transform off."""
+    """Return parameters of the pipeline for n images with every random transform switched off."""
     params = pipeline.sample(torch.Generator().manual_seed(0), n, 1)
     off = torch.zeros(n, dtype=torch.bool)
     return {name: {**p, "on": off} if p else {} for name, p in params.items()}

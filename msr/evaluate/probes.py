@@ -1,7 +1,7 @@
-"""Probes: how well labels and factors are predicted from features, on held-out images.
+"""Probes: how well labels and factors are predicted from frozen features, on held-out images.
 
-The model is frozen; scikit-learn fits. Throughout, `train` and `test` are features [N, d] and
-[N_test, d], `train_y` and `test_y` what is to be predicted from them.
+scikit-learn fits the probes. In all functions `train` and `test` are features, [N, d] and
+[N_test, d], and `train_y` and `test_y` are what is to be predicted from them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from msr.evaluate.features import Features
 
 
 def linear(train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.ndarray) -> float:
-    """Return the top-1 accuracy of multinomial logistic regression, labels [N].
+    """Return the top-1 test accuracy, from 0 to 1, of multinomial logistic regression.
 
-    Settings: standardised features, L-BFGS, ℓ2 penalty with C = 1, at most 300 iterations,
-    tolerance 1e-3.
+    train_y, test_y: labels [N] and [N_test]. Settings: standardised features, L-BFGS, ℓ2 penalty
+    with C = 1, at most 300 iterations, tolerance 1e-3.
     """
     return _accuracy(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=300, tol=1e-3)),
@@ -43,10 +43,10 @@ def linear(train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.
 def knn(
     train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.ndarray, k: int = 20
 ) -> float:
-    """Return the top-1 accuracy of the k nearest neighbours, labels [N].
+    """Return the top-1 test accuracy, from 0 to 1, of the k nearest neighbours.
 
-    Settings: cosine distance between features centred by the training mean, votes weighted by the
-    inverse of the distance; k is at most the number of training images.
+    train_y, test_y: labels [N] and [N_test]. Settings: cosine distance between features from which
+    the training mean is subtracted; votes weighted by the inverse of the distance; k is at most N.
     """
     mean = train.mean(axis=0)
     model = KNeighborsClassifier(min(k, len(train)), metric="cosine", weights="distance")
@@ -61,11 +61,12 @@ def classify(
     components: int = 500,
     sizes: Sequence[int] = (),
 ) -> float:
-    """Return the top-1 accuracy of logistic regression on the features and functions of them.
+    """Return the top-1 test accuracy, from 0 to 1, of a nonlinear classifier.
 
-    For spaces of a few dimensions, where no line need separate the classes; labels [N]. Settings:
-    the features and the radial functions of `lift`, L-BFGS, ℓ2 penalty with C = 1, at most 200
-    iterations, tolerance 1e-3.
+    It is logistic regression on the features and on radial functions of them (`lift`), for spaces
+    of a few dimensions, in which classes need not be linearly separable. train_y, test_y: labels
+    [N] and [N_test]. components, sizes: as in `lift`. Settings: L-BFGS, ℓ2 penalty with C = 1, at
+    most 200 iterations, tolerance 1e-3.
     """
     return _accuracy(
         make_pipeline(lift(train, components, sizes), LogisticRegression(max_iter=200, tol=1e-3)),
@@ -79,7 +80,7 @@ def classify(
 def _accuracy(
     model: Pipeline, train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.ndarray
 ) -> float:
-    """Fit the model, stopped at its last iteration without a warning, and score it."""
+    """Fit the model and return its test accuracy; a fit that does not converge gives no warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return float(model.fit(train, train_y).score(test, test_y))
@@ -89,13 +90,14 @@ def _accuracy(
 
 
 def lift(train: np.ndarray, components: int, sizes: Sequence[int] = ()) -> Pipeline:
-    """Return a transformer from features [N, d] to themselves and radial functions of them.
+    """Return a transformer that adds radial functions of the features [N, d] to them.
 
-    The features are standardised. There are `components` Nyström functions, or as many as training
-    images if these are fewer, of a Gaussian kernel of width √(d/2); its centres are drawn with
-    seed 0. sizes: the widths of the spaces, if several stand side by side in the features. Then
-    half as many functions of each space alone are added, since a distance in all d dimensions
-    drowns what a space of few dimensions encodes.
+    The features are standardised. The functions are Nyström features of a Gaussian kernel of width
+    √(d/2), with centres drawn from the training features by seed 0; there are `components` of them,
+    but at most N. sizes: the numbers of dimensions of the spaces, if the features are several
+    spaces side by side. Then half as many functions of each space alone are added, since in the
+    distance over all d dimensions the larger spaces hide what a small one encodes. train: read for
+    its shape only; the result is not fitted yet.
     """
 
     def kernel(d: int, n: int) -> Nystroem:
@@ -120,12 +122,13 @@ def regress(
     components: int = 500,
     sizes: Sequence[int] = (),
 ) -> np.ndarray:
-    """Return the held-out R² of ridge regression, one per column of y [N, T].
+    """Return the held-out R² of a nonlinear ridge regression for each target, [T].
 
-    Settings: the features and the radial functions of `lift`. The ridge penalty of each column,
-    one of ten from 1e-3 to 1e6 on a logarithmic scale, is chosen by leave-one-out on the training
-    part. The fit is linear where that is enough and else smooth: one probe for spaces of 3
-    dimensions and of 500.
+    train_y, test_y: targets [N, T] and [N_test, T], or [N] and [N_test] for T = 1. components,
+    sizes: as in `lift`. Settings: ridge regression on the features and on the radial functions of
+    `lift`. The ridge penalty of each target is one of ten from 1e-3 to 1e6 on a logarithmic scale,
+    chosen by leave-one-out on the training images. The fit is smooth, and linear where that is
+    enough, so the same probe serves spaces of 3 dimensions and of 500.
     """
     ridge = RidgeCV(np.logspace(-3, 6, 10), alpha_per_target=train_y.ndim > 1)
     model = make_pipeline(lift(train, components, sizes), ridge)
@@ -139,10 +142,11 @@ def many(
     test_targets: Mapping[str, np.ndarray],
     sizes: Sequence[int] = (),
 ) -> dict[str, float]:
-    """Return the held-out R² of several named targets, {name: [N] or [N, T]}, from one fit.
+    """Return the held-out R² {name: R²} of several named targets from one fit.
 
-    Settings as in `regress`. A target of several columns gives their mean R². Without targets
-    there are no scores.
+    targets, test_targets: {name: [N] or [N, T]} of the training and of the test images. A target of
+    several columns gives the mean of their R². sizes: as in `lift`. Settings as in `regress`.
+    Without targets the result is empty.
     """
     if not targets:
         return {}
@@ -159,9 +163,9 @@ def many(
 
 
 def side_by_side(features: Features, space: str) -> list[int]:
-    """Return `sizes` for the probes of one of the features.
+    """Return the argument `sizes` that the probes need for the features of `space`.
 
-    For `joined` these are the widths of the spaces, for all others there are none.
+    For `joined` these are the numbers of dimensions of all spaces; for others the list is empty.
     """
     if space != "joined":
         return []
@@ -174,10 +178,12 @@ def side_by_side(features: Features, space: str) -> list[int]:
 def label_probes(
     train: Features, test: Features, train_images: Images, test_images: Images
 ) -> dict[str, dict[str, float]]:
-    """Return {space: {<label>_linear, <label>_knn: top-1 accuracy; <factor>: R²}}.
+    """Return the probes of labels and factors from every space, {space: {target: score}}.
 
-    train, test: features of the images of the two splits. Settings as in `linear`, `knn` and
-    `many`. Where x and y are factors, `position` is the mean of their R².
+    A label gives the targets `<label>_linear` and `<label>_knn`, with their held-out top-1
+    accuracy. A factor gives a target of its own name, with its held-out R²; if x and y are factors,
+    `position` is the mean of the two. train, test: features of all images of the two splits.
+    train_images, test_images: these splits. Settings as in `linear`, `knn` and `many`.
     """
     table = {}
     for space in train:

@@ -1,4 +1,4 @@
-"""Retrieval: the nearest images of a gallery, in one space or by a sum over spaces."""
+"""Retrieval: the nearest images of a gallery, by the distance in one space or in several."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ def retrieve(
     queries: torch.Tensor,
     takes: Sequence[tuple[str, int]],
 ) -> torch.Tensor:
-    """Return for each query the gallery's nearest row, long [Q], by a sum over spaces.
+    """Return for each query the row of its nearest gallery image, long [Q].
 
-    gallery: {space: [G, d]}. queries: long [Q, J], rows of the gallery; a query is J images.
-    takes: (space, column of queries) pairs, each saying which image to match in which space.
+    gallery: {space: features [G, d] of its G images}. queries: long [Q, J], rows of the gallery; a
+    query consists of J images. takes: pairs (space, j), which say to match the query's image j in
+    that space.
 
-    Distance = Σ over pairs of the squared distance to that image in that space, over its mean in
-    the gallery. Every dimension counts alike: it is divided by its standard deviation + 1e-8.
+    The distance is a sum over these pairs: the squared distance to image j in the space, divided by
+    its mean over all queries and gallery images. All dimensions count equally, since each is
+    divided by its standard deviation + 1e-8. The query's own images may be found too.
     """
     distance: torch.Tensor | float = 0.0
     for space, column in takes:
@@ -31,14 +33,15 @@ def retrieve(
 
 
 def nearest_images(features: np.ndarray, queries: Sequence[int], k: int = 6) -> np.ndarray:
-    """Return for each query, a row of features [N, d], itself and its k nearest rows, [Q, k + 1].
+    """Return for each query its own row and then its k nearest rows, nearest first, [Q, k + 1].
 
-    Euclidean distance between standardised features, nearest first.
+    features: [N, d]. queries: Q rows of these. The distance is Euclidean, between features of which
+    each dimension is standardised.
     """
     f = (features - features.mean(0)) / (features.std(0) + 1e-6)
     rows = []
     for query in queries:
         distance = ((f - f[query]) ** 2).sum(axis=1)  # [N]
-        distance[query] = -1  # before any equal row
+        distance[query] = -1  # so that the query comes before rows equal to it
         rows.append(np.argsort(distance)[: k + 1])
     return np.stack(rows)

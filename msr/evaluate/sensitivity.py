@@ -1,4 +1,4 @@
-"""Sensitivity: how much each space changes with each group of augmentations. No label is needed."""
+"""Sensitivity: how much each space changes with each group of augmentations; it needs no labels."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ def sensitivity(
     scale_free: bool = False,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """Return {space: {group: E‖z^m(t) − z^m(t′)‖² / E‖z^m_i − z^m_j‖²}}.
+    """Return the sensitivity of every space m to every group, {space: {group: ratio}}.
 
-    t′ is t with that group alone drawn afresh; i ≠ j are different images under their own draws.
-    0: the space ignores the group; 1: the group changes the space as much as another image does.
-    A space that is the same for every image gives 0. Draws are those of the key pipeline.
+    The ratio is E‖z^m(t) − z^m(t′)‖² / E‖z^m_i − z^m_j‖². In the numerator t are the augmentation
+    parameters of an image, and t′ the same parameters with only that group drawn afresh. In the
+    denominator i ≠ j are different images, each with parameters of its own. 0: the space ignores
+    the group; 1: the group changes the space as much as another image does. A space that is the
+    same for every image gives 0. Parameters are drawn by the key pipeline. Rows: h, every space and
+    `joined`.
 
-    images: uint8 [N, 3, S, S]. groups: by default those that have a style space. scale_free: every
-    dimension of z counts alike, divided by its standard deviation, for families that fix it only
-    up to scale (entropy, barlow).
+    images: uint8 [N, 3, S, S]. groups: by default those that have a style space. normalise: as in
+    `embed`. scale_free: divide every dimension of z (not of h) by its standard deviation, for
+    families that determine z only up to the scale of each dimension (entropy, barlow). Raises
+    ValueError for an unknown group.
     """
     generator = torch.Generator().manual_seed(STREAM + seed)
     first = views.key.sample(generator, len(images), images.shape[-1])

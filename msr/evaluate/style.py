@@ -1,8 +1,8 @@
-"""Style probes: predict from features what an augmentation drew.
+"""Style probes: predict the parameters of an image's augmentation from its features.
 
-Each transform declares which of its draws a probe can predict (`targets`), whether the probe
+Each transform declares which of its parameters a probe can predict (`targets`), whether the probe
 applies it to every image, to none, or as drawn (`in_probe`), and which of its targets a view shows
-in part without the plain image (`visible`).
+in part even without the plain image (`visible`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from msr.views import Views
 
 
 def style_targets(pipeline: Pipeline, params: dict[str, Params]) -> dict[str, np.ndarray]:
-    """Return what a probe can predict of the drawn parameters, {name: [N] or [N, 2]}.
+    """Return what probes can predict of the parameters of N images, {target: [N] or [N, 2]}.
 
-    These are the `targets` that each transform declares, in the order of the pipeline.
+    params: what `pipeline.sample` drew. The targets are those that each transform declares
+    (`targets`), in the order of the pipeline.
     """
     targets: dict[str, torch.Tensor] = {}
     for name, transform in pipeline.transforms.items():
@@ -33,10 +34,10 @@ def style_targets(pipeline: Pipeline, params: dict[str, Params]) -> dict[str, np
 def style_draw(
     pipeline: Pipeline, generator: torch.Generator, n: int, size: int
 ) -> dict[str, Params]:
-    """Draw parameters for the style probes of n images of size × size pixels.
+    """Draw parameters {transform: parameters} for style probes on n images of size × size pixels.
 
-    A transform whose `in_probe` is "always" (what is to be predicted) is applied to every image,
-    one whose `in_probe` is "never" (what would hide it) to none, and any other as drawn.
+    A transform whose `in_probe` is "always" (it is to be predicted) is applied to every image, one
+    whose `in_probe` is "never" (it would hide others) to none, and any other as drawn.
     """
     params = pipeline.sample(generator, n, size)
     for name, transform in pipeline.transforms.items():
@@ -46,14 +47,14 @@ def style_draw(
 
 
 class Drawn(NamedTuple):
-    """One part of the images, for fitting or for scoring: features before and after a draw."""
+    """The data of a probe, to fit or to score it: features before and after augmentation."""
 
     plain: Features  # of the plain views
     view: Features  # of the augmented views
-    targets: dict[str, np.ndarray]  # what was drawn, [N] or [N, 2]
+    targets: dict[str, np.ndarray]  # {target: [N] or [N, 2]}
 
     def pair(self, space: str) -> np.ndarray:
-        """Return the features of the pair of views [N, 2 d]: the plain view, then the change."""
+        """Return the features of both views [N, 2 d]: of the plain view, then their change."""
         before, after = self.plain[space], self.view[space]
         return np.concatenate([before, after - before], axis=1)
 
@@ -61,7 +62,7 @@ class Drawn(NamedTuple):
 def _draw(
     model: MultiSpace, views: Views, images: torch.Tensor, normalise: Normalisation, seed: int
 ) -> Drawn:
-    """Augment images uint8 [N, 3, S, S] as the query, with a seed, and embed them twice."""
+    """Augment images, uint8 [N, 3, S, S], by the query pipeline and embed plain and augmented."""
     generator = torch.Generator().manual_seed(seed)
     params = style_draw(views.query, generator, len(images), images.shape[-1])
     plain = embed(model, images, views.query, None, normalise)
@@ -79,10 +80,11 @@ def style_probes(
 ) -> dict[str, dict[str, float]]:
     """Return the held-out R² of the query's augmentation parameters, {space: {target: R²}}.
 
-    train, test: uint8 [N, 3, S, S]. Each target, such as brightness, crop_x or flip, is predicted
-    from the PAIR of plain and augmented view, given as the plain features and the change. Targets
-    that are partly visible without the plain image are also predicted from the augmented view
-    alone, as `<target>_alone`. Settings of the probe as in `probes.regress`.
+    train, test: images to fit and to score the probes on, uint8 [N, 3, S, S]. Each target, such as
+    brightness, crop_x or flip, is predicted from the PAIR of plain and augmented view, given as the
+    plain features and their change. A target that is partly visible without the plain image is
+    also predicted from the augmented view alone, as `<target>_alone`. normalise: as in `embed`.
+    seed: of the draws. Settings of the probe as in `probes.regress`.
     """
     fit, held_out = (
         _draw(model, views, images, normalise, STREAM + 2 * seed + part)

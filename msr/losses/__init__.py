@@ -1,4 +1,4 @@
-"""Loss families: one file and one record each. A new family is one line in `FAMILIES`."""
+"""Loss families, each with its own file and record; a new one is listed in `FAMILIES`."""
 
 from msr.losses import barlow, entropy, simclr, vicreg
 from msr.losses.family import Family

@@ -13,7 +13,7 @@ from msr.spaces import Spaces
 
 
 def normalise(z: torch.Tensor, spaces: Spaces) -> torch.Tensor:
-    """Return z as it is: standardisation is part of the cross-correlation."""
+    """Return z [..., D] unchanged; it is standardised as part of the cross-correlation."""
     return z
 
 
@@ -24,12 +24,12 @@ def correlation(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 
 
 def standardise(z: torch.Tensor) -> torch.Tensor:
-    """Return z [N, d] with mean 0 and variance 1 (biased, + 1e-5, as in batch normalisation)."""
+    """Return z [N, d] with mean 0 and variance 1 (biased, plus 1e-5, as in batch normalisation)."""
     return (z - z.mean(dim=0)) / (z.var(dim=0, unbiased=False) + 1e-5).sqrt()
 
 
 def align(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-    """Return Σ_i (1 − R_ii)² over the dimensions of one space, query and key [B, d]."""
+    """Return Σ_i (1 − R_ii)² over the dimensions i of one space; query and key [B, d]."""
     query, key = (standardise(dist.gather(z)) for z in (query, key))
     return (1 - (query * key).mean(dim=0)).square().sum()
 
@@ -37,7 +37,7 @@ def align(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 def spread(z: torch.Tensor, beta: float = 0.0051) -> torch.Tensor:
     """Return β Σ_{i≠j} R_ij² over the joint embedding, averaged over the keys.
 
-    z [V, B, D] with the query first.
+    z [V, B, D], query first; R [D, D] is the cross-correlation of the query and a key.
     """
 
     def off_diagonal(R: torch.Tensor) -> torch.Tensor:
@@ -47,7 +47,7 @@ def spread(z: torch.Tensor, beta: float = 0.0051) -> torch.Tensor:
 
 
 def violation(align: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-    """Return align_m / d_m, the mean of (1 − R_ii)²; align and sizes [M + 1]."""
+    """Return align_m / d_m, the mean of (1 − R_ii)² in each space; align and sizes [M + 1]."""
     return align / sizes
 
 

@@ -1,6 +1,7 @@
 """The theorem's objective made trainable.
 
-Squared distance within a pair, minus a Parzen estimate of the joint entropy.
+It is the squared distance of query and key, minus a Parzen estimate (Parzen 1962) of the joint
+entropy.
 """
 
 from __future__ import annotations
@@ -16,32 +17,32 @@ from msr.spaces import Spaces
 
 
 def normalise(z: torch.Tensor, spaces: Spaces) -> torch.Tensor:
-    """Bring each dimension to mean 0 and variance 1 over all views of the global batch together.
+    """Return z [V, B, D], each dimension with mean 0 and variance 1.
 
-    z [V, B, D]. There is no affine map after it.
+    Both are taken over all views of the global batch together (biased variance, 1e-5 added).
     """
     everything = dist.gather(z, dim=1).flatten(0, 1)
     return (z - everything.mean(dim=0)) / (everything.var(dim=0, unbiased=False) + 1e-5).sqrt()
 
 
 def align(query: torch.Tensor, key: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
-    """Return mean_i ‖z_q − z_k‖² / 2τ², query and key [B, d] standardised."""
+    """Return mean_i ‖z_q − z_k‖² / (2τ²); query and key [B, d] are standardised."""
     return (query - key).square().sum(dim=1).mean() / (2 * temperature**2)
 
 
 def spread(z: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
-    """Return mean_i log 1/(N−1) Σ_{j≠i} exp(−‖z_i − z_j‖² / 2τ²), for query and key 0 averaged.
+    """Return mean_i log 1/(N−1) Σ_{j≠i} exp(−‖z_i − z_j‖² / (2τ²)), averaged over query and key 0.
 
-    z [V, B, D] standardised, j over the global batch. Up to a constant this estimates −H(z) by a
-    Gaussian window of width τ.
+    z [V, B, D] is standardised; i and j are images within one view, j over the N images of the
+    global batch. Up to a constant this estimates −H(z) by a Gaussian window of width τ.
     """
     return torch.stack([parzen(view, temperature) for view in z[:2]]).mean()
 
 
 def parzen(z: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return mean_i log p̂(z_i) without the window's constant, for one view z [B, D].
+    """Return mean_i log p̂(z_i) for one view z [B, D], without the constant of the window.
 
-    Each point is left out of its own estimate.
+    p̂ is the Parzen estimate from the global batch; each point is left out of its own estimate.
     """
     everything = dist.gather(z)  # [N, D]
     N, scale = len(everything), 1 / temperature**2
@@ -54,7 +55,7 @@ def parzen(z: torch.Tensor, temperature: float) -> torch.Tensor:
 
 
 def violation(align: torch.Tensor, sizes: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
-    """Return the mean squared distance per dimension; align and sizes [M + 1]."""
+    """Return the mean squared distance per dimension of each space; align and sizes [M + 1]."""
     return 2 * temperature**2 * align / sizes
 
 

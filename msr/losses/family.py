@@ -1,4 +1,4 @@
-"""What a loss family is: one record with everything that the rest of the library asks of it."""
+"""What a loss family is: a record with all that the rest of the library needs to know of it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Term = Callable[..., torch.Tensor]
 
 @dataclass(frozen=True)
 class Family:
-    """The terms of one objective, and what holds for them.
+    """The four terms of a family's objective, and its properties.
 
-    normalise(z, spaces, …): embeddings z [..., D] as the terms want them.
-    align(query, key, …): the alignment of one space, query and key [B, d], a scalar.
-    spread(z, …): minus the joint entropy of z [V, B, D], query first, a scalar.
-    violation(align, sizes, …): a scale-free misalignment per space, align and sizes [M + 1].
+    normalise(z, spaces, …): returns embeddings z [..., D] in the form that the other terms expect.
+    align(query, key, …): returns the misalignment of one space, a scalar; query and key [B, d].
+    spread(z, …): returns a scalar that stands for minus the joint entropy; z [V, B, D].
+    violation(align, sizes, …): returns a scale-free misalignment; it and its arguments [M + 1].
 
-    Keyword arguments of the four, beyond those, are the family's settings; a setting that several
-    terms name reaches all of them.
+    In z the query comes first. The other arguments of the terms, those with defaults, are the
+    family's settings; a setting that several terms have is passed to each of them.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Family:
     align: Term
     spread: Term
     violation: Term
-    weight: float = 1.0  # λ_m unless the user gives one
-    averaged: bool = False  # align is averaged over spaces (÷ M + 1) rather than summed
-    per_image: bool = False  # normalise acts on each image alone, so probes may apply it
-    scale_free: bool = False  # z is fixed only up to the scale of each dimension
+    weight: float = 1.0  # λ_m, unless the user gives another
+    averaged: bool = False  # whether align is averaged over the M + 1 spaces, instead of summed
+    per_image: bool = False  # whether normalise acts on each image alone, so that probes may use it
+    scale_free: bool = False  # whether z is fixed only up to the scale of each dimension
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Family:
         return found
 
     def with_settings(self, settings: dict[str, Any]) -> Family:
-        """Return the family with settings fixed. Raises ValueError for one it does not have."""
+        """Return the family with some settings fixed; raises ValueError for an unknown one."""
         for name in settings:
             if name not in self.settings:
                 known = ", ".join(sorted(self.settings))

@@ -1,11 +1,11 @@
-"""One kernel sum, shared by the losses that compare every embedding with every other."""
+"""The sum of kernels that losses use to compare every embedding with every other."""
 
 from __future__ import annotations
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
-CHUNK = 1024  # anchors at a time: memory grows with N, not with N²
+CHUNK = 1024  # anchors at a time, so that memory grows with N instead of N²
 
 
 def log_sum_exp(
@@ -15,11 +15,11 @@ def log_sum_exp(
     offset: torch.Tensor | None,
     hide: torch.Tensor,
 ) -> torch.Tensor:
-    """Return log Σ_j exp(scale · ⟨a_i, b_j⟩ + offset_j) over the j that `hide` leaves, [A].
+    """Return log Σ_j exp(scale · ⟨a_i, b_j⟩ + offset_j) of each anchor a_i, [A].
 
-    anchors [A, D], others [N, D], offset [N] or None. hide [A, K]: for each anchor the K indices j
-    to leave out. Anchors go in chunks that are recomputed in the backward pass, so the A × N matrix
-    is never held.
+    anchors a [A, D], others b [N, D], offset [N] or None. hide [A, K]: for each anchor the K
+    indices j that are left out of its sum. Anchors are processed in chunks, which the backward pass
+    computes again, so the whole A × N matrix is never in memory.
     """
 
     def chunk(

@@ -1,7 +1,8 @@
 """SimCLR over several spaces (Chen et al. 2020), with the decoupled denominator of Yeh et al. 2022.
 
-The decoupled denominator leaves positives out. M = 0 is the decoupled contrastive loss;
-`denominator="ntxent"` puts the positives back, and M = 0 is then NT-Xent.
+The decoupled denominator leaves out the positives, the other views of the same image. With M = 0
+this is the decoupled contrastive loss. With `denominator="ntxent"` the positives are put back, and
+M = 0 is then NT-Xent.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ DENOMINATORS = ("decoupled", "ntxent")
 
 
 def normalise(z: torch.Tensor, spaces: Spaces) -> torch.Tensor:
-    """Project each space onto its own unit sphere: z^m -> u^m = z^m / ‖z^m‖, z [..., D]."""
+    """Return u [..., D], each space of z on its own unit sphere: u^m = z^m / ‖z^m‖."""
     return spaces.join({name: F.normalize(part, dim=-1) for name, part in spaces.split(z).items()})
 
 
 def align(query: torch.Tensor, key: torch.Tensor, temperature: float = 0.15) -> torch.Tensor:
-    """Return −mean_i ⟨u_q, u_k⟩ / τ for unit vectors query and key [B, d]."""
+    """Return −mean_i ⟨u_q, u_k⟩ / τ; query and key [B, d] are unit vectors."""
     return -(query * key).sum(dim=1).mean() / temperature
 
 
@@ -32,10 +33,9 @@ def spread(
 ) -> torch.Tensor:
     """Return mean_a log Σ_n exp(⟨v_a, v_n⟩ / τ), v = u / √(M + 1).
 
-    u [V, B, D] is unit per space, so ‖u‖ = √(M + 1) and ‖v‖ = 1. Anchors a are all views of this
-    rank; n runs over all views of OTHER images in the global batch ("decoupled"), or over every
-    other view, those of the same image included ("ntxent"). Raises ValueError for another
-    denominator.
+    u [V, B, D] has a unit vector in each space, so ‖u‖ = √(M + 1) and ‖v‖ = 1. The anchors a are
+    all views of this rank. n runs over all views of OTHER images in the global batch ("decoupled"),
+    or over every view but the anchor itself ("ntxent"). Raises ValueError for another denominator.
     """
     if denominator not in DENOMINATORS:
         choices = " or ".join(DENOMINATORS)
@@ -54,7 +54,7 @@ def spread(
 
 
 def violation(align: torch.Tensor, sizes: torch.Tensor, temperature: float = 0.15) -> torch.Tensor:
-    """Return 1 − cosine, in [0, 2], from align [M + 1]."""
+    """Return the mean of 1 − cosine in each space, in [0, 2], from align [M + 1]."""
     return temperature * align + 1
 
 

@@ -14,20 +14,20 @@ from msr.spaces import Spaces
 
 
 def normalise(z: torch.Tensor, spaces: Spaces) -> torch.Tensor:
-    """Return z as it is."""
+    """Return z [..., D] unchanged."""
     return z
 
 
 def align(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared error over images and dimensions, query and key [B, d]."""
+    """Return the mean squared error over images and dimensions; query and key [B, d]."""
     return (query - key).square().mean()
 
 
 def spread(z: torch.Tensor, variance: float = 25.0, covariance: float = 1.0) -> torch.Tensor:
     """Return μ · mean_d max(0, 1 − √(Var_d + 1e-4)) + ν · 2 · Σ_{i≠j} Cov_ij² / D.
 
-    Both averaged over views, z [V, B, D]; variance and covariance over the global batch, with
-    B − 1. Raises ValueError for B < 2.
+    z [V, B, D]. variance: μ; covariance: ν. Both terms are averaged over views. Var and Cov are
+    unbiased, over the global batch. Raises ValueError if that holds fewer than 2 images.
     """
     z = dist.gather(z, dim=1)
     V, B, D = z.shape
@@ -41,7 +41,7 @@ def spread(z: torch.Tensor, variance: float = 25.0, covariance: float = 1.0) -> 
 
 
 def violation(align: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared error itself, align [M + 1]."""
+    """Return align [M + 1] itself, the mean squared error in each space."""
     return align
 
 

@@ -1,9 +1,9 @@
-"""What a page shows: the file of its numbers, and the figures, tables and sentences made from them.
+"""What a page shows: its numbers, and the figures, tables and sentences made from them.
 
-Nothing here computes a measure. `metrics` collects the tables and writes metrics.json; `verdict` is
-the one rule that says better, as promised or no clear difference; `tables` and `sentences` put
-numbers into Markdown, `plots` and `galleries` draw numbers and images. The last four are used by
-their module's name, such as `plots.heatmap`.
+Nothing here computes a measure. `metrics` collects the numbers in metrics.json. `verdict`
+is the one rule that decides between "better", "as promised" and "no clear difference". `tables` and
+`sentences` put numbers into Markdown; `plots` draws numbers and `galleries` draws images. The last
+four are used by the name of the module, such as `plots.heatmap`.
 """
 
 from msr.report import galleries, plots, sentences, tables

@@ -1,6 +1,7 @@
-"""Figures of images and of points in a plane. Every function returns a matplotlib Figure.
+"""Figures of images, and of points in a plane.
 
-Images are [3, S, S], uint8 or float in [0, 1], as NumPy arrays or as tensors on the CPU.
+Images are [3, S, S], uint8 or float in [0, 1], as NumPy arrays or as tensors on the CPU. A function
+that draws returns a matplotlib Figure.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ Images = Any  # [n, 3, S, S], an array, a tensor or a list of images
 
 
 def to_image(x: ArrayLike) -> np.ndarray:
-    """Return [3, S, S], uint8 or float in [0, 1], as [S, S, 3] in [0, 1]."""
+    """Convert an image [3, S, S], uint8 or float in [0, 1], to float [S, S, 3] in [0, 1]."""
     x = np.asarray(x)
     x = x / 255 if x.dtype == np.uint8 else x
     return np.clip(x.astype(np.float32).transpose(1, 2, 0), 0, 1)
 
 
 def _picture(axis: Axes, image: ArrayLike | None) -> None:
-    """Show one image, or none, without ticks."""
+    """Show one image without ticks, or an empty panel for None."""
     if image is not None:
         axis.imshow(to_image(image))
     axis.set(xticks=[], yticks=[])
 
 
 def views(originals: Images, views: Images, titles: Sequence[str], shared: Sequence[str]) -> Figure:
-    """Draw one row per image: the original, then its views.
+    """Draw one row per image: the original, then its V views.
 
-    originals [B, 3, S, S] and views [V, B, 3, S, S], in [0, 1]. Above each view stand its title and
-    what it shares with the query, one text per view in titles and shared, the latter in the colour
-    of the last space that it names.
+    originals: [B, 3, S, S]. views: [V, B, 3, S, S]. titles, shared: one text per view; both stand
+    above it. `shared` says what the view shares with the query; if its last word is the name of a
+    space, the text has the colour of that space.
     """
     V, B = len(views), len(originals)
     fig, axes = figure(B, V + 1, width=1.5, height=1.5)
@@ -63,10 +64,11 @@ def views(originals: Images, views: Images, titles: Sequence[str], shared: Seque
 
 
 def neighbours(images: Images, nearest: Mapping[str, np.ndarray]) -> Figure:
-    """Draw one row per space and, side by side, one block per query: its nearest images.
+    """Draw the nearest images of Q queries: one row per space, one block of columns per query.
 
-    images [N, 3, S, S]; nearest {space: rows of images, int [Q, 1 + k]}: for each of Q queries the
-    query itself, which is framed, then its k nearest, as `evaluate.retrieval` finds them.
+    images: [N, 3, S, S]. nearest: {space: rows of images, int [Q, 1 + k]}, each query itself and
+    then its k nearest images, as `evaluate.retrieval.nearest_images` returns them. The query has a
+    frame.
     """
     spaces = list(nearest)
     queries, block = np.asarray(nearest[spaces[0]]).shape
@@ -89,7 +91,7 @@ def neighbours(images: Images, nearest: Mapping[str, np.ndarray]) -> Figure:
 
 
 def sheet(rows: Mapping[str, Images]) -> Figure:
-    """Draw a contact sheet: one labelled row of images [n, 3, S, S] each, of any length."""
+    """Draw a contact sheet: one row per entry {label: images [n, 3, S, S]}, n may differ."""
     fig, axes = figure(len(rows), max(len(r) for r in rows.values()), width=0.62, height=0.62)
     for line, (name, images) in zip(axes, rows.items()):
         for axis in line:
@@ -104,10 +106,10 @@ def sheet(rows: Mapping[str, Images]) -> Figure:
 def columns_of(
     images: Mapping[str, Images], right: Mapping[str, Sequence[bool]] | None = None
 ) -> Figure:
-    """Draw one titled column of images [n, 3, S, S] each; all columns have n images.
+    """Draw one column per entry {title: images [n, 3, S, S]}; all columns have n images.
 
-    right: for some of the columns, whether each image is the right one; such an image has a
-    green frame if it is and a red one if not.
+    right: {title: for each image, whether it is the right one}, for some of the columns. Their
+    images have a green frame if right, else an orange-red one.
     """
     fig, axes = figure(len(next(iter(images.values()))), len(images), width=0.95, height=0.95)
     for line, (name, column) in zip(axes.T, images.items()):
@@ -124,12 +126,12 @@ def columns_of(
 
 
 def hue(angle: ArrayLike) -> np.ndarray:
-    """Return a colour [N, 4] for each angle [N] in radians, going round the circle."""
+    """Return a colour (RGBA in [0, 1], [N, 4]) for each angle [N] in radians; equal at 0 and 2π."""
     return plt.get_cmap("twilight_shifted")(np.mod(angle, 2 * np.pi) / (2 * np.pi))
 
 
 def planes(panels: Mapping[str, tuple[ArrayLike, np.ndarray]]) -> Figure:
-    """Draw scatter plots side by side: {title: (points [N, 2], colours [N, 4])}."""
+    """Draw scatter plots side by side: {title: (points [N, 2], RGBA colours [N, 4])}."""
     fig, axes = figure(1, len(panels), width=2.5, height=2.6)
     for axis, (title, (points, colours)) in zip(axes[0], panels.items()):
         axis.scatter(*np.asarray(points).T, c=colours, s=5, linewidths=0)

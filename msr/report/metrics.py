@@ -1,4 +1,4 @@
-"""metrics.json: the one source of the numbers on a page."""
+"""The file metrics.json: the one source of the numbers on a page."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import numpy as np
 
 
 class Cell(TypedDict):
-    """One number of a table, over seeds."""
+    """One number of a table, with its values over seeds."""
 
     value: float  # mean over seeds
-    std: float | None  # standard deviation over seeds (n − 1); None for one seed
-    n: int  # seeds
+    std: float | None  # standard deviation over seeds (divided by n − 1); None for one seed
+    n: int  # number of seeds
     values: list[float]  # one number per seed, in the order of the seeds
 
 
-Table = dict[str, dict[str, Cell]]  # space -> target -> cell
-Scores = Mapping[str, Mapping[str, float]]  # the same of one seed: space -> target -> number
+Table = dict[str, dict[str, Cell]]  # {space: {target: cell}}
+Scores = Mapping[str, Mapping[str, float]]  # {space: {target: number}} of one seed
 
 
 def over_seeds(runs: Sequence[Scores]) -> Table:
-    """Return one table from those of several seeds, which all have the same rows and columns."""
+    """Return the table over seeds; runs: the scores of each seed, with equal rows and columns."""
     return {
         space: {target: _cell([run[space][target] for run in runs]) for target in row}
         for space, row in runs[0].items()
@@ -37,7 +37,7 @@ def over_seeds(runs: Sequence[Scores]) -> Table:
 
 
 def _cell(values: Sequence[float]) -> Cell:
-    """Return mean, standard deviation and number of one target's values, one value per seed."""
+    """Return the cell of a target from its values, one per seed."""
     return {
         "value": float(np.mean(values)),
         "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
@@ -47,7 +47,11 @@ def _cell(values: Sequence[float]) -> Cell:
 
 
 class Metrics:
-    """Collects a notebook's tables and writes `out_dir`/metrics.json. The clock starts here."""
+    """The tables of a notebook and what they depend on, written to `out_dir`/metrics.json.
+
+    notebook: its name. params: its parameters. The file also records the device, the versions of
+    packages, the commit, and the seconds since this object was made.
+    """
 
     def __init__(
         self, notebook: str, params: Mapping[str, Any], device: object, out_dir: str | Path
@@ -65,11 +69,11 @@ class Metrics:
 
     @property
     def tables(self) -> dict[str, Table]:
-        """The tables added so far, by experiment."""
+        """The tables added so far, {experiment: table}."""
         return self.record["tables"]
 
     def add(self, experiment: str, runs: Sequence[Scores]) -> Table:
-        """Add one experiment from its seeds' tables and return its table over seeds.
+        """Add an experiment and return its table over seeds; runs: the scores of each seed.
 
         The file is written at once, so that a later failure loses nothing.
         """
@@ -80,7 +84,7 @@ class Metrics:
     def write(self) -> Path:
         """Write metrics.json and return its path.
 
-        The file is replaced in one step, so that a reader never finds half of it.
+        The file is replaced in one step, so that nobody ever reads half of it.
         """
         self.out_dir.mkdir(parents=True, exist_ok=True)
         self.record["seconds"] = round(time.perf_counter() - self.start, 1)
@@ -91,7 +95,7 @@ class Metrics:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that the numbers depend on."""
+    """Return the versions of Python and of the installed packages that the numbers depend on."""
     found = {"python": platform.python_version()}
     for package in ("msr", "torch", "torchvision", "numpy", "scikit-learn"):
         try:
@@ -102,9 +106,9 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the commit of the checkout that `msr` is imported from.
+    """Return the commit of the git checkout that `msr` is imported from, in 12 digits.
 
-    It ends in + where files differ from that commit, and is empty outside a checkout.
+    It ends in "+" if tracked files differ from that commit, and is empty outside a checkout.
     """
     try:
         head = _git("rev-parse", "--short=12", "HEAD")

@@ -1,4 +1,4 @@
-"""Figures of numbers. Every function returns a matplotlib Figure and draws on nothing global."""
+"""Figures of numbers; a function that draws returns a matplotlib Figure, which it makes itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLORS = {
     "joined": "#999999",
 }
 SPARE = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-TINTS = (COLORS["content"], COLORS["appearance"], COLORS["spatial"], *SPARE)  # of other things
+TINTS = (COLORS["content"], COLORS["appearance"], COLORS["spatial"], *SPARE)  # if not of spaces
 GRID = "#dddddd"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -40,9 +40,10 @@ STYLE: dict[Any, Any] = {
 
 
 def color(name: str, among: Sequence[str] = ()) -> str:
-    """Return the colour of a space.
+    """Return the colour of a space, as a hexadecimal code.
 
-    Spaces without a colour of their own take the spare ones, in their order in `among`.
+    Spaces without a colour of their own get the spare ones, in the order of `among`, the names of
+    all spaces in the figure.
     """
     if name in COLORS:
         return COLORS[name]
@@ -53,12 +54,12 @@ def color(name: str, among: Sequence[str] = ()) -> str:
 def figure(
     rows: int = 1, columns: int = 1, width: float = 3.2, height: float = 2.6
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its axes [rows, columns], each panel width × height inches."""
+    """Return a figure and its axes [rows, columns]; each panel is width × height inches."""
     with plt.rc_context(STYLE):
         fig, axes = plt.subplots(
             rows, columns, figsize=(columns * width, rows * height), squeeze=False
         )
-    plt.close(fig)  # shown once, by the cell that returns it
+    plt.close(fig)  # so that only the notebook cell that returns the figure shows it
     return fig, axes
 
 
@@ -66,11 +67,11 @@ def figure(
 
 
 def curves(logs: Sequence[Sequence[Mapping[str, float]]], spaces: Sequence[str]) -> Figure:
-    """Draw the misalignment and weight λ of each space, and the spread, over training.
+    """Draw the misalignment and the weight λ of each space, and the spread, over training.
 
-    logs[run][line]: what was logged, with `epoch`, `spread`, and `violation/<space>` and
-    `lambda/<space>` for each space; all runs have the same lines. A line is the mean over runs,
-    a band ± 1 standard deviation.
+    logs: one log per run, as `msr.fit` returns it, with `epoch`, `spread`, and `violation/<space>`
+    and `lambda/<space>` for each space; all logs are equally long. A curve is the mean over runs,
+    its band ± 1 standard deviation (divided by n).
     """
     fig, axes = figure(1, 3, width=3.3, height=2.7)
     misalignment, spread, weight = axes[0]
@@ -97,7 +98,7 @@ def _curve(
     tint: str,
     label: str | None = None,
 ) -> None:
-    """Draw one logged quantity over epochs: its mean over runs, and a band."""
+    """Draw one logged quantity over epochs: its mean over runs, and a band of ± 1 deviation."""
     epochs = np.array([line["epoch"] for line in logs[0]])
     values = np.array([[line[key] for line in log] for log in logs])  # [runs, lines]
     mean, std = values.mean(axis=0), values.std(axis=0)
@@ -117,10 +118,10 @@ def heatmap(
     cmap: str = "Blues",
     names: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draw table[row][column] as a heat map, each cell with its mean and, over seeds, its spread.
+    """Draw a table as a heat map; each cell shows its mean and, over seeds, ± 1 deviation.
 
-    rows, columns: which, and in which order; empty: all. Values outside [0, 1] keep the end's
-    colour. names: labels to show in place of the keys.
+    rows, columns: which ones to show, in this order; empty: all. Values outside [0, 1] have the
+    colour of 0 or 1. names: {row or column: label to show instead}.
     """
     return heatmaps({title: table}, rows, columns, cmap, names)
 
@@ -132,9 +133,9 @@ def heatmaps(
     cmap: str = "Blues",
     names: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draw one `heatmap` below the other, {title: table}.
+    """Draw heat maps as `heatmap` does, one below the other, {title: table}.
 
-    Rows and columns default to those of the first; what a table lacks is left out.
+    Rows and columns are by default those of the first table; what a table lacks is left out.
     """
     first = next(iter(tables.values()))
     rows, columns = rows or list(first), columns or list(next(iter(first.values())))
@@ -183,7 +184,7 @@ def _shade(
 def _frame(
     axis: Axes, rows: Sequence[str], columns: Sequence[str], names: Mapping[str, str]
 ) -> None:
-    """Label rows and columns of a heat map, and part its cells by white lines."""
+    """Label the rows and columns of a heat map, and separate its cells by white lines."""
     below = [names.get(column, column.replace("_", " ")) for column in columns]
     axis.set_xticks(range(len(columns)), below, rotation=35, ha="right")
     axis.set_yticks(range(len(rows)), [names.get(row, row.replace("_", " ")) for row in rows])
@@ -199,9 +200,10 @@ def _frame(
 
 
 def dots(tables: Mapping[str, Table], targets: Sequence[str]) -> Figure:
-    """Draw one panel per study, {title: table}: a row of points per setting, a colour per target.
+    """Draw one panel per study, {title: table}: a line of points per table row, one per target.
 
-    Bars are ± 1 standard deviation over seeds; the horizontal axis is for scores from 0 to 1.
+    A target has the same colour everywhere. Bars are ± 1 standard deviation over seeds; the
+    horizontal axis is for scores from 0 to 1.
     """
     columns = min(3, len(tables))
     fig, axes = figure(-(-len(tables) // columns), columns, width=3.3, height=2.5)
@@ -228,7 +230,7 @@ def dots(tables: Mapping[str, Table], targets: Sequence[str]) -> Figure:
 
 
 def _rows(axis: Axes, title: str, labels: Sequence[str], shown: bool = True) -> None:
-    """Give a panel one row per label, the first on top, and its title."""
+    """Give a panel its title and one line per label, the first on top."""
     axis.set_yticks(range(len(labels)), labels if shown else [""] * len(labels))
     axis.set_ylim(len(labels) - 0.5, -0.5)
     axis.grid(axis="x", color=GRID, lw=0.6)
@@ -238,7 +240,8 @@ def _rows(axis: Axes, title: str, labels: Sequence[str], shown: bool = True) -> 
 def differences(panels: Mapping[str, Mapping[str, Verdict]], kinds: Mapping[str, str]) -> Figure:
     """Draw one panel per comparison, {title: {task: verdict}}: a point per task with its interval.
 
-    A point has the colour of kinds[task] and is filled where its interval excludes zero.
+    kinds: {task: space whose colour its point has}. The point is filled if the interval excludes
+    zero. With one seed the interval spans the panel.
     """
     fig, axes = figure(1, len(panels), width=3.6, height=0.9 + 0.3 * len(kinds))
     shown = [panel[name] for panel in panels.values() for name in kinds]
@@ -250,7 +253,7 @@ def differences(panels: Mapping[str, Mapping[str, Verdict]], kinds: Mapping[str,
             axis.errorbar(
                 verdict.mean,
                 row,
-                xerr=min(verdict.half, 9),  # one seed: across the panel
+                xerr=min(verdict.half, 9),  # infinite for one seed
                 fmt="o",
                 ms=6,
                 lw=1.6,
@@ -267,9 +270,9 @@ def differences(panels: Mapping[str, Mapping[str, Verdict]], kinds: Mapping[str,
 
 
 def tradeoff(table: Table, x: str, y: Sequence[str]) -> Figure:
-    """Draw one panel per column of `y` against column `x`, a named point per row of the table.
+    """Draw one panel per column in `y` against column `x`, with a point per row of the table.
 
-    Bars are ± 1 standard deviation over seeds.
+    A legend names the rows. Bars are ± 1 standard deviation over seeds.
     """
     fig, axes = figure(1, len(y), width=3.3, height=2.7)
     for axis, quantity in zip(axes[0], y):

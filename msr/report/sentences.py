@@ -1,4 +1,4 @@
-"""Sentences of a page, each built from the metrics that it states."""
+"""The sentences of a page that state results, each made from the numbers that it states."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Facts:
     """What the first lines of a page say about its run."""
 
     source: str  # what the images are, in words
-    n_train: int  # images trained on
-    n_val: int  # images held out
-    image_size: int  # pixels
-    epochs: float
+    n_train: int  # number of training images
+    n_val: int  # number of held-out images
+    image_size: int  # side in pixels
+    epochs: int
     batch_size: int
     family: str
     backbone: str
-    spaces: Mapping[str, int]  # the dimensions of each space
-    seeds: int
+    spaces: Mapping[str, int]  # {space: number of its dimensions}
+    seeds: int  # number of seeds
     device: str  # its type, such as cpu or cuda
-    probed: tuple[int, int] | None = None  # images that probes are fitted on, scored on
-    files: str = ""  # what was met while reading image files
-    own_images: bool = False  # the notebook takes a data_dir
-    paper: str = "paper"  # the profile of the paper's scale, for this notebook
+    probed: tuple[int, int] | None = None  # numbers of images that probes are fitted and scored on
+    files: str = ""  # which files were skipped or converted, in words
+    own_images: bool = False  # whether the notebook takes a data_dir
+    paper: str = "paper"  # this notebook's profile at the scale of the paper
 
 
 SHORT = {
@@ -40,15 +40,18 @@ SHORT = {
 
 
 def made_by(notebook: str, profile: str, facts: Facts) -> str:
-    """Return the first lines of a page: the data, the profile, and how to get better results."""
+    """Return the first lines of a page: its data, its profile, and how to get better results.
+
+    notebook: its name. profile: the profile that made the page.
+    """
     further = f"To go further: more `epochs`, or a GPU and `book/profiles/{facts.paper}.yml`."
     sizes = ", ".join(f"{name} {size}" for name, size in facts.spaces.items())
     parts = [
         f"**This page ran on {facts.source}**: {facts.n_train:,} images for training, "
         f"{facts.n_val:,} held out, {facts.image_size} px.",
-        f"Profile `{profile}`: {facts.epochs} epochs with batches of {facts.batch_size}, "
-        f"family `{facts.family}`, backbone `{facts.backbone}`, spaces {sizes}, "
-        f"{_seeds(facts.seeds)}, on {facts.device}{_probed(facts.probed)}.",
+        f"Profile `{profile}`: {_counted(facts.epochs, 'epoch')} with batches of "
+        f"{facts.batch_size}, family `{facts.family}`, backbone `{facts.backbone}`, spaces "
+        f"{sizes}, {_counted(facts.seeds, 'seed')}, on {facts.device}{_probed(facts.probed)}.",
         (SHORT | {"standard": further}).get(profile, ""),
         f"Files: {facts.files}." if facts.files else "",
     ]
@@ -59,13 +62,13 @@ def made_by(notebook: str, profile: str, facts: Facts) -> str:
     return f"{text}\n\nWith your own images: `{command}`."
 
 
-def _seeds(n: int) -> str:
-    """Return '1 seed', '2 seeds' and so on."""
-    return f"{n} seed{'s' * (n > 1)}"
+def _counted(n: int, what: str) -> str:
+    """Return a number with its noun: '1 seed', '2 seeds'."""
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _probed(counts: tuple[int, int] | None) -> str:
-    """Return on how many images the probes were fitted and scored, if the page has any."""
+    """Return how many images the probes were fitted and scored on; empty without probes."""
     if counts is None:
         return ""
     return f"; probes fitted on {counts[0]:,} images and scored on {counts[1]:,}"
@@ -86,14 +89,16 @@ def numerical_by(
 ) -> str:
     """Return the first lines of the numerical page.
 
-    content and styles are numbers of latent dimensions, depth and width those of the encoder.
+    profile: the profile that made the page. content, styles: numbers of latent dimensions. steps:
+    of training. depth: number of layers of the encoder; width: that of its layers. probe_samples:
+    number of latents to fit the probes on, and of others to score them on.
     """
     parts = [
         f"**This page drew its own latents**: {content} dimensions of content, "
         f"{' + '.join(map(str, styles))} of style.",
         f"Profile `{profile}`: {steps:,} steps of {batch_size:,} fresh latents, an encoder with "
-        f"{depth} layers of width {width}, {_seeds(seeds)}, on {device}; probes fitted on "
-        f"{probe_samples:,} samples and scored on {probe_samples:,} others.",
+        f"{depth} layers of width {width}, {_counted(seeds, 'seed')}, on {device}; probes fitted "
+        f"on {probe_samples:,} samples and scored on {probe_samples:,} others.",
         SHORT.get(profile, ""),
     ]
     return " ".join(part for part in parts if part)
@@ -103,10 +108,11 @@ def numerical_by(
 
 
 def promises(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> str:
-    """Say for each target whether it is encoded where the theory puts it, one line each.
+    """Say for each target whether the space that should encode it predicts it best; a line each.
 
-    homes: {factor or target: space}. The targets are those of the table that have their home
-    among `spaces`; a label is judged by its linear probe. Empty where there are none.
+    homes: {factor or target: space that should encode it, according to the theory}. The targets are
+    those columns of the table that have their home among `spaces`; a label is judged by its linear
+    probe. Empty if there are none.
     """
     lines, place = [], located(table, spaces, homes)
     for target, verdict in leads(table, spaces, homes).items():
@@ -121,10 +127,10 @@ def promises(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> s
 
 
 def sprites_promises(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> str:
-    """Say from where each factor of a sprite is predicted, and what the joined spaces lose.
+    """Say how well each space predicts each factor of a sprite, and what the joined spaces lose.
 
-    homes: {factor: space}. The loss against h is the largest over all factors, and its verdict is
-    corrected over all of them.
+    homes: {factor: space that should encode it}. The last line gives the factor whose score drops
+    most from h to the joined spaces; its verdict is corrected over all factors.
     """
     lines, place = [], located(table, spaces, homes)
     for target, verdict in leads(table, spaces, homes).items():
@@ -137,7 +143,7 @@ def sprites_promises(table: Table, spaces: Sequence[str], homes: Mapping[str, st
     changes = between(table, "joined", table, "h", list(table["h"]))
     worst = min(changes, key=lambda target: changes[target].mean)
     lines.append(
-        f"- *All spaces together* against $h$: the largest loss is on {words(worst)}, "
+        f"- *All spaces together* against $h$: the largest drop is for {words(worst)}, "
         f"{difference(changes[worst])}, {compared(changes[worst])}."
     )
     return _noted(lines)
@@ -146,7 +152,7 @@ def sprites_promises(table: Table, spaces: Sequence[str], homes: Mapping[str, st
 def task_promises(kinds: Table, spaces: Sequence[str]) -> str:
     """Say for each kind of task that has a space of its own whether that space leads the others.
 
-    kinds[space][kind]: mean accuracy over the tasks of that kind; rows h and joined as well.
+    kinds: {space: {kind: mean accuracy over the tasks of that kind}}, with the rows h and joined.
     """
     lines = []
     for kind, verdict in leads(kinds, spaces, {space: space for space in spaces}).items():
@@ -166,12 +172,15 @@ def best_of(table: Table, target: str, spaces: Sequence[str]) -> str:
 
 
 def _noted(lines: Sequence[str]) -> str:
-    """Return lines that hold verdicts, and below them how these were made; empty for no lines."""
+    """Return lines with verdicts, and below them how verdicts are made; empty for no lines."""
     return "\n".join([*lines, "", NOTE]) if lines else ""
 
 
 def sensitivity_sentence(table: Table, spaces: Sequence[str]) -> str:
-    """Put the sensitivity matrix into words: each style, then content. Empty without styles."""
+    """Describe the sensitivity matrix: each style space, then content; empty without styles.
+
+    table: {space: {group: sensitivity}}; a style space has the name of its group.
+    """
     styles = [space for space in spaces if space != "content"]
     if not styles:
         return ""
@@ -191,9 +200,10 @@ def sensitivity_sentence(table: Table, spaces: Sequence[str]) -> str:
 
 
 def blocks_sentences(tables: Mapping[str, Table], spaces: Sequence[str]) -> str:
-    """Say for each regime what R² a block has from its own space, at least, and elsewhere, at most.
+    """Say for each regime the lowest R² of a block from its own space, and the highest elsewhere.
 
-    In the causal regime the exogenous noise of a style takes the place of the style itself.
+    tables: {regime: table}. In the causal regime the exogenous noise of a style takes the place of
+    the style itself. spaces: content first.
     """
     lines = []
     for regime, table in tables.items():
@@ -205,14 +215,17 @@ def blocks_sentences(tables: Mapping[str, Table], spaces: Sequence[str]) -> str:
         lines.append(
             f"- *{regime}*: content is predicted from `content` with R² "
             f"{show(table['content']['content'])}; each {name} from its own space with at least "
-            f"{show(table[worst][block[worst]])} (`{worst}`); all other entries of these are at "
-            f"most {number(wrong)}."
+            f"{show(table[worst][block[worst]])} (`{worst}`); each of these from any other space "
+            f"with at most {number(wrong)}."
         )
     return "\n".join(lines)
 
 
 def given_content(table: Table, styles: Sequence[str]) -> str:
-    """Say how well a style is predicted from its space alone, and from it and content together."""
+    """Say how well each style is predicted from its space alone and together with content.
+
+    table: its row `style_m` has the targets `style_m`, `style_m_given_content` and `content`.
+    """
     return "\n".join(
         f"- `{s}`: R² {show(table[s][s])} from its space alone, "
         f"{show(table[s][s + '_given_content'])} from its space and content together; "
@@ -222,7 +235,11 @@ def given_content(table: Table, styles: Sequence[str]) -> str:
 
 
 def turn_sentence(score: Mapping[str, float]) -> str:
-    """Put the counterexample of the turned style into numbers."""
+    """State the numbers of the counterexample with the turned style.
+
+    score: `loss_style` and `loss_turned`, the losses at the perfect embedding and at the turned
+    one; `turned` and `turned_given_content`, the R² of the style without and with content.
+    """
     return (
         f"The loss at the perfect embedding is {number(score['loss_style'], 4)}, with the style "
         f"turned it is {number(score['loss_turned'], 4)}. The R² of the style is "
@@ -232,9 +249,10 @@ def turn_sentence(score: Mapping[str, float]) -> str:
 
 
 def study_sentences(studies: Mapping[str, Table], dropped: Table, last: str) -> str:
-    """Put the studies of sizes, of a key that shares nothing and of narrow augmentation into words.
+    """State the results of three studies: sizes, a key that shares nothing, narrow augmentation.
 
-    dropped: the table of the run whose key for the space `last` shares nothing with the query.
+    studies: {"sizes": table, "augmentation": table}, with a row per setting. dropped: the table of
+    the run in which the key of the space `last` shares no style with the query.
     """
     sizes, narrow = studies["sizes"], studies["augmentation"]
     first = next(iter(narrow))

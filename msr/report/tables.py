@@ -1,4 +1,4 @@
-"""Markdown tables of a page, each built from the metrics that it shows."""
+"""The Markdown tables of a page, each made from the numbers that it shows."""
 
 from __future__ import annotations
 
@@ -12,34 +12,38 @@ from msr.report.verdict import NOTE, Verdict, between, compared
 
 
 def number(value: float, digits: int = 2, plus: bool = False) -> str:
-    """Return a rounded number with a true minus sign; `plus` shows a plus sign as well."""
+    """Return a number as text, rounded to `digits` decimals, with a true minus sign.
+
+    plus: also show the plus sign of a number that is not negative.
+    """
     rounded = round(value, digits) + 0  # + 0: no minus before a zero
     return f"{rounded:{'+' if plus else ''}.{digits}f}".replace("-", "−")
 
 
 def show(cell: Cell) -> str:
-    """Return a cell's mean, with ± one standard deviation where there are several seeds."""
+    """Return a cell's mean as text, with ± one standard deviation if there are several seeds."""
     return number(cell["value"]) + ("" if cell["std"] is None else f" ± {cell['std']:.2f}")
 
 
 def difference(verdict: Verdict) -> str:
-    """Return a signed mean difference, with ± the half-width of its interval if it has one."""
+    """Return a signed mean difference as text, with ± the half-width of its interval, if any."""
     half = "" if math.isinf(verdict.half) else f" ± {verdict.half:.2f}"
     return number(verdict.mean, plus=True) + half
 
 
 def words(target: str) -> str:
-    """Return a column's name as it is shown to a reader."""
+    """Return a target's name as it is shown to a reader: "crop x" for "crop_x"."""
     return target.replace("_linear", " (linear)").replace("_knn", " (kNN)").replace("_", " ")
 
 
 def columns(
     table: Table, styles: Collection[str], hidden: Collection[str] = ()
 ) -> tuple[list[str], list[str]]:
-    """Return a table's label and factor columns, and its style columns, in order of appearance.
+    """Return a table's columns in two lists: labels and factors, and the targets of style probes.
 
-    styles: the targets of the style probes. hidden: columns to leave out of the first list, such
-    as x and y beside their mean; those of style probes on the view alone are always left out.
+    Each is in the order of the table. styles: the targets of the style probes. hidden: columns to
+    leave out of the first list, such as x and y beside their mean. Columns of style probes on the
+    augmented view alone are always left out.
     """
     names = list(next(iter(table.values())))
     labels = [
@@ -51,7 +55,7 @@ def columns(
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
+    """Return a Markdown table with this head and these rows."""
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
@@ -60,7 +64,7 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def table(metrics: Table, names: Mapping[str, str] | None = None) -> str:
-    """Return any table of metrics; names: labels to show in place of the rows' keys."""
+    """Return a whole table of metrics in Markdown; names: {row: label to show instead}."""
     targets = list(next(iter(metrics.values())))
     rows = [
         [(names or {}).get(row, row), *(show(cells[target]) for target in targets)]
@@ -70,9 +74,9 @@ def table(metrics: Table, names: Mapping[str, str] | None = None) -> str:
 
 
 def best_spaces(metrics: Table, targets: Sequence[str], spaces: Sequence[str]) -> str:
-    """Return for each target the space that predicts it best, and how far ahead it is.
+    """Return a table that names for each target the space that predicts it best, and its lead.
 
-    A description of the means, not a verdict. Empty without targets or a second space.
+    It describes the means and gives no verdict. Empty without targets or without a second space.
     """
     if not targets or len(spaces) < 2:
         return ""
@@ -86,10 +90,10 @@ def best_spaces(metrics: Table, targets: Sequence[str], spaces: Sequence[str]) -
 
 
 def listed(tasks: Sequence[tuple[str, str, int, int, int, float]]) -> str:
-    """Return the list of downstream tasks.
+    """Return a table of the downstream tasks.
 
-    tasks: name, kind, number of classes, images to fit on, images to score on, and chance, the
-    share of the most frequent class among the scored images.
+    tasks: for each task its name, its kind, the numbers of classes, of images to fit on and of
+    images to score on, and chance, the share of the most frequent class in the scored images.
     """
     rows = [
         [name, kind, str(classes), f"{fit:,}, {score:,}", f"{chance:.2f}"]
@@ -102,10 +106,11 @@ def listed(tasks: Sequence[tuple[str, str, int, int, int, float]]) -> str:
 
 
 def compare(ours: Table, theirs: Table, targets: Sequence[str]) -> str:
-    """Compare the backbone's h, trained with style spaces (ours) and without (theirs).
+    """Return a table that compares h of a network with style spaces (ours) and without (theirs).
 
-    Difference: ours minus theirs, the same seeds paired. The embedding of all our spaces joined
-    stands beside it. Corrected over `targets`.
+    One row per target. The difference is ours minus theirs, paired by seed, and the verdicts are
+    corrected over `targets`. A column also gives the score of all our spaces joined. Raises
+    ValueError if the two have different numbers of seeds.
     """
     rows = []
     for target, verdict in between(ours, "h", theirs, "h", targets).items():
@@ -117,9 +122,10 @@ def compare(ours: Table, theirs: Table, targets: Sequence[str]) -> str:
 
 
 def verdicts(found: Mapping[str, Mapping[str, Verdict]]) -> str:
-    """Return a table of differences with their verdicts: {comparison: {target: verdict}}.
+    """Return a table of differences with their verdicts.
 
-    One column per comparison, one row per target; all comparisons have the same targets.
+    found: {comparison: {target: verdict}}, one column per comparison and one row per target; all
+    comparisons have the same targets.
     """
     rows = [
         [target, *(f"{difference(v[target])}, {compared(v[target])}" for v in found.values())]

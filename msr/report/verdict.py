@@ -1,7 +1,7 @@
-"""The verdict: one rule says "better", "as promised" or "no clear difference" on every page.
+"""Verdicts: the one rule by which every page says "better" or "no clear difference".
 
-A difference over paired seeds is called clear only where its t-interval, after Holm's correction
-over the targets that stand in the same table, excludes zero. One seed gives no verdict at all.
+A difference over paired seeds is clear only if its t-interval, after Holm's correction over the
+targets in the same table, excludes zero. One seed gives no verdict at all.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from scipy.stats import t
 
 from msr.report.metrics import Table
 
-LEVEL = 0.05  # chance of any false verdict in a table, at most
+LEVEL = 0.05  # largest chance of any false verdict among the targets corrected together
 ONE_SEED = "one seed: no verdict"
 
-# Stands below every table or list that holds verdicts.
+# This note stands below every table or list that holds verdicts.
 NOTE = (
     "How the verdicts are made: paired 95 % t-intervals over seeds, after Holm's correction over "
     "the targets (in each column, where a table compares several pairs). A verdict is given only "
@@ -33,12 +33,12 @@ class Verdict:
     """A mean difference over seeds and its interval, mean ± half."""
 
     mean: float
-    half: float  # half-width of the interval, at the level that decided it; infinite for one seed
-    seeds: int
+    half: float  # half-width of the interval at its corrected level; infinite for one seed
+    seeds: int  # their number
 
     @property
     def sign(self) -> int:
-        """+1 where the whole interval lies above zero, −1 where below, 0 where undecided."""
+        """+1 if the whole interval lies above zero, −1 if below, 0 if undecided."""
         return int(self.mean > self.half) - int(self.mean < -self.half)
 
 
@@ -46,12 +46,14 @@ class Verdict:
 
 
 def paired(differences: Mapping[str, Sequence[float]]) -> dict[str, Verdict]:
-    """Return a verdict per target from its differences, one per seed: ours minus theirs.
+    """Return a verdict for each target, {target: verdict}.
 
-    Paired t-tests with the step-down correction of Holm (1979): of k targets, sorted by p-value,
-    the i-th (from 0) is tested at LEVEL / (k − i); the first that fails leaves itself and all
-    after it undecided. So the chance of any false verdict is at most LEVEL. Differences that
-    are equal over seeds decide, unless all are zero. Raises ValueError where one is not finite.
+    differences: {target: ours minus theirs, one number per seed}. They are decided by paired
+    t-tests with the step-down correction of Holm (1979): the k targets are sorted by p-value, and
+    the i-th (from 0) is tested at level LEVEL / (k − i). The first that fails is undecided, and so
+    are all after it. The chance of any false verdict is thus at most LEVEL. If all seeds have the
+    same difference, it is decided, unless it is zero. Raises ValueError, one line, for a difference
+    that is not finite.
     """
     samples = {target: np.asarray(values, float) for target, values in differences.items()}
     for target, sample in samples.items():
@@ -59,10 +61,10 @@ def paired(differences: Mapping[str, Sequence[float]]) -> dict[str, Verdict]:
             raise ValueError(f"the differences of '{target}' must be finite; got {sample.tolist()}")
     order = sorted(samples, key=lambda target: _p_value(samples[target]))
 
-    # Interval and verdict never disagree. A t-interval at level a excludes zero exactly where
-    # p < a, so a target that passes has an interval, at its own level, without zero. From the
+    # Interval and verdict never disagree. A t-interval at level a excludes zero if and only if
+    # p < a, so a target that passes has an interval, at its own level, that excludes zero. From the
     # first failure on, the level a stays as it was there: later targets have p-values no smaller
-    # than the one that failed, hence p ≥ a, and their intervals at level a hold zero.
+    # than the one that failed, hence p ≥ a, and their intervals at level a contain zero.
     verdicts: dict[str, Verdict] = {}
     failed, at = False, LEVEL
     for i, target in enumerate(order):
@@ -75,12 +77,12 @@ def paired(differences: Mapping[str, Sequence[float]]) -> dict[str, Verdict]:
 
 
 def _standard_error(sample: np.ndarray) -> float:
-    """Return the standard error of the mean of a sample [seeds] of two or more."""
+    """Return the standard error of the mean of a sample [seeds], of two seeds or more."""
     return float(sample.std(ddof=1)) / math.sqrt(len(sample))
 
 
 def _p_value(sample: np.ndarray) -> float:
-    """Return the two-sided p-value of a t-test that the mean is zero; 1 for one seed."""
+    """Return the two-sided p-value of a t-test that the mean of a sample is 0; 1 for one seed."""
     if len(sample) < 2:
         return 1.0
     mean, error = float(sample.mean()), _standard_error(sample)
@@ -102,9 +104,10 @@ def _half_width(sample: np.ndarray, level: float) -> float:
 def between(
     ours: Table, our_row: str, theirs: Table, their_row: str, targets: Sequence[str]
 ) -> dict[str, Verdict]:
-    """Return a verdict per target on row `our_row` of our table minus row `their_row` of theirs.
+    """Return a verdict for each target on the difference of two rows, {target: verdict}.
 
-    Paired seed by seed; corrected over `targets`. Raises ValueError for unequal numbers of seeds.
+    The difference is row `our_row` of the table `ours` minus row `their_row` of `theirs`, paired by
+    seed and corrected over `targets`. Raises ValueError, one line, if the numbers of seeds differ.
     """
     differences = {}
     for target in targets:
@@ -118,20 +121,21 @@ def between(
 
 
 def located(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> dict[str, str]:
-    """Return the home of each of the table's columns that has one among `spaces`.
+    """Return {column: home} for the columns of the table that have their home among `spaces`.
 
-    homes: {factor or target: space}; the column `shape_linear` is found there as `shape`. Empty
-    where there is one space only, which has no rival.
+    A target's home is the space that encodes it according to the theory. homes: {factor or target:
+    space}; the column `shape_linear` is looked up as `shape`. Empty if there is only one space,
+    which has no rival.
     """
     places = {target: homes.get(target.removesuffix("_linear"), "") for target in table[spaces[0]]}
     return {t: home for t, home in places.items() if home in spaces and len(spaces) > 1}
 
 
 def leads(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> dict[str, Verdict]:
-    """Return for each `located` column a verdict on the lead of its home, corrected over them all.
+    """Return for each column with a home (see `located`) a verdict on the lead of its home.
 
-    The lead of a seed is the home's value minus the best of all other spaces in that seed, so
-    the rival may differ from seed to seed.
+    The lead in one seed is the home's value minus the best value of all other spaces in that seed,
+    so the rival may differ between seeds. The verdicts are corrected over all these columns.
     """
     found = {}
     for target, home in located(table, spaces, homes).items():
@@ -145,17 +149,23 @@ def leads(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> dict
 
 
 def compared(verdict: Verdict) -> str:
-    """Say whether ours is better than theirs."""
+    """Return "better", "worse" or "no clear difference", of ours against theirs.
+
+    For one seed, return that there is no verdict.
+    """
     return _say(verdict, "better", "worse", "no clear difference")
 
 
 def promised(verdict: Verdict) -> str:
-    """Say whether a target's home leads the other spaces, as the theory promises."""
+    """Return whether a target's home leads the other spaces as the theory promises, in words.
+
+    For one seed, return that there is no verdict.
+    """
     return _say(verdict, "as promised", "**not as promised**", "**undecided**")
 
 
 def _say(verdict: Verdict, above: str, below: str, neither: str) -> str:
-    """Return the word for an interval above zero, below zero, or around it."""
+    """Return one of three texts, for an interval above zero, below zero, or around it."""
     if verdict.seeds < 2:
         return ONE_SEED
     return {1: above, -1: below, 0: neither}[verdict.sign]

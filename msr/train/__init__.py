@@ -1,8 +1,8 @@
 """Training: one loop for every experiment, with its settings, checkpoints and log.
 
-`fit` trains a network, saves as it goes, and resumes a run that was interrupted. The rest of this
-package are its parts: what happens at which step (schedule), what a run holds (state), how a run is
-found again (resume), and the files it writes (checkpoint, log).
+`fit` trains a network, saves checkpoints, and resumes a run that was interrupted. The modules of
+this package are its parts: what happens at which step (schedule), what changes from step to step
+(state), how an earlier run is found (resume), and the files that a run writes (checkpoint, log).
 """
 
 from msr.train.device import pick_device, use_bf16

@@ -27,18 +27,18 @@ import numpy as np
 import safetensors.torch
 import torch
 
-KEPT = 2  # checkpoints
+KEPT = 2  # number of checkpoints that are kept
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Let `fill(file)` write a file that takes the place of `path` once it is whole and on disk."""
+    """Write a file through `fill(file)`; it replaces `path` once it is complete and on the disk."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with open(beside, "wb") as file:
         fill(file)
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
-    with contextlib.suppress(OSError):  # sync the new name too, on file systems that can
+    with contextlib.suppress(OSError):  # sync the new name too, where the file system allows it
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -47,19 +47,20 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 def write_config(folder: Path, config: dict) -> None:
-    """Write config.json."""
+    """Write `config`, plain data, to config.json in the folder."""
     write(folder / "config.json", lambda file: file.write(json.dumps(config, indent=1).encode()))
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints of a folder, newest first."""
+    """Return the paths of a folder's checkpoints, newest first."""
     return sorted(folder.glob("checkpoint-*.pt"), reverse=True)
 
 
 def save(folder: Path, state: dict) -> None:
-    """Write `state` as the newest checkpoint, delete all but the last two, and write the weights.
+    """Write a checkpoint, delete all but the last two, and write model.safetensors.
 
-    state: holds `step`, `model` (a state_dict) and `config` (a JSON text) among others.
+    state: what the checkpoint holds; among others `step`, `model` (a state_dict) and `config` (a
+    JSON text).
     """
     write(folder / f"checkpoint-{state['step']:08d}.pt", lambda file: torch.save(state, file))
     for old in checkpoints(folder)[KEPT:]:
@@ -72,7 +73,8 @@ def save(folder: Path, state: dict) -> None:
 def latest(folder: str | Path) -> dict | None:
     """Return the newest readable checkpoint, on the CPU, or None if the folder has none.
 
-    Raises ValueError when there are checkpoints and none of them can be read.
+    An unreadable checkpoint is reported in a printed line. Raises ValueError, one line, if there
+    are checkpoints but none can be read.
     """
     found, problem = checkpoints(Path(folder)), ""
     for path in found:
@@ -90,7 +92,11 @@ def latest(folder: str | Path) -> dict | None:
 
 
 def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
-    """Return by name what two configurations do not share, as "epochs = 10, now 20"."""
+    """Return one line for each value that differs, such as "epochs = 10, now 20".
+
+    old, new: configurations, nested dicts of plain data; a missing value counts as None. prefix:
+    stands before the names, for the values of an inner dict.
+    """
     lines = []
     for name in sorted({*old, *new}):
         a, b = old.get(name), new.get(name)
@@ -102,7 +108,10 @@ def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
 
 
 def set_aside(folder: Path) -> Path:
-    """Rename a run's folder to the first free of <folder>.old, <folder>.old2, … and return that."""
+    """Rename a run's folder to <folder>.old, or else <folder>.old2, …; return the new path.
+
+    The first name that does not exist yet is taken.
+    """
     names = (folder.with_name(f"{folder.name}.old{n if n > 1 else ''}") for n in range(1, 10**6))
     old = next(path for path in names if not path.exists())
     folder.rename(old)
@@ -110,7 +119,10 @@ def set_aside(folder: Path) -> Path:
 
 
 def rng() -> dict:
-    """Return the state of this process's global random numbers: torch, CUDA, NumPy and Python."""
+    """Return the state of this process's global random generators: torch, NumPy and Python.
+
+    That of CUDA is included if CUDA is in use.
+    """
     numpy = np.random.get_state(legacy=False)
     keys, position = numpy["state"]["key"], numpy["state"]["pos"]
     version, python, gauss = random.getstate()
@@ -128,7 +140,7 @@ def rng() -> dict:
 
 
 def set_rng(state: dict) -> None:
-    """Put the global random numbers back into a state that `rng` returned."""
+    """Restore the state of the global random generators that `rng` returned."""
     torch.set_rng_state(state["torch"])
     keys, *rest = state["numpy"]
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), *rest))

@@ -1,4 +1,4 @@
-"""The device of a run: which one, whether it computes in bf16, and how the CPU keeps its memory."""
+"""The device of a run: which one it is, whether it computes in bf16, and the CPU's memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device of that name; `auto` is cuda where there is one, else cpu.
+    """Return the device of this name; "auto" is cuda if there is a GPU, else cpu.
 
     Raises ValueError, one line, for a device that cannot be used on this machine.
     """
@@ -27,10 +27,9 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
-    """Return whether to compute in bf16: precision is `bf16`, `float32` or `auto`.
+    """Return whether to compute in bf16 (bfloat16) for a precision "bf16", "float32" or "auto".
 
-    `auto` takes bf16 where the processor has instructions for it; elsewhere bf16 is slower than
-    float32.
+    "auto" means bf16 if the GPU or CPU has instructions for it; otherwise float32 is faster.
     """
     if precision != "auto":
         return precision == "bf16"
@@ -42,10 +41,10 @@ def use_bf16(precision: str, device: torch.device) -> bool:
 
 
 def keep_memory() -> None:
-    """Make glibc keep freed memory for the next step; with another C library nothing happens.
+    """Make glibc keep freed memory for the next step; with another C library, do nothing.
 
-    Returning the activations to the system and paging them in again took a quarter of the time of
-    a training step on a CPU.
+    Without this, a quarter of the time of a training step on a CPU went into returning the memory
+    of the activations to the operating system and getting it back.
     """
     with contextlib.suppress(AttributeError, TypeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt

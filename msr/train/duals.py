@@ -1,4 +1,4 @@
-"""Adaptive λ: maximise the joint entropy subject to c_m ≤ ε, by dual ascent. A pure function."""
+"""Adaptive λ by dual ascent: maximise the joint entropy subject to c_m ≤ ε in every space m."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ def step(
 ) -> torch.Tensor:
     """Return the next weights λ_m ← max(0, λ_m + η (c_m − ε)), shape [M + 1].
 
-    lambdas: λ [M + 1]; violation: c [M + 1], already averaged over ranks; rate: η.
+    lambdas: λ [M + 1]. violation: c [M + 1], already averaged over ranks. epsilon: the violation ε
+    that is allowed. rate: the step size η.
     """
     return (lambdas + rate * (violation - epsilon)).clamp(min=0)

@@ -17,10 +17,11 @@ from msr.train import checkpoint
 
 
 class Log:
-    """The lines of a run, in `lines` and, on rank 0, in a folder where one is given.
+    """The log of a run: one dict per line in `lines`, and on rank 0 also files in a folder.
 
-    folder: gets log.jsonl and TensorBoard events, or None. spaces: names of the spaces. step: the
-    run is resumed from there; the lines that it wrote up to this step stay.
+    folder: where log.jsonl and, if TensorBoard is installed, its events are written, or None for no
+    files. spaces: names of the M + 1 spaces. step: the step from which the run is resumed; log
+    lines up to it are kept, later ones are dropped.
     """
 
     def __init__(self, folder: Path | None, spaces: Sequence[str], step: int = 0):
@@ -40,14 +41,15 @@ class Log:
 
     @property
     def line(self) -> dict:
-        """The last line, or an empty one."""
+        """The last line of the log, or an empty dict if there is none."""
         return self.lines[-1] if self.lines else {}
 
     def mean(self, recent: list[torch.Tensor], asked: bool) -> tuple[list[float], bool]:
-        """Return the means over steps and ranks of rows [2 + 3 (M + 1)], and a shared yes or no.
+        """Return the means of the recent rows over steps and ranks, and whether any rank must stop.
 
-        asked: whether this rank was asked to stop. The second result is whether any rank was; it
-        travels with the means, so that the ranks agree at the cost of one read.
+        recent: one row [2 + 3 (M + 1)] per step, as `row` returns them. asked: whether this rank
+        was asked to stop. The answer for all ranks is computed together with the means, so that it
+        costs no further read from the device.
         """
         values = torch.stack(recent).mean(dim=0)
         asked_too = values.new_tensor([float(asked)])
@@ -55,9 +57,10 @@ class Log:
         return means, any_asked > 0
 
     def write(self, values: Sequence[float], images: int, **where: float) -> None:
-        """Add a line: where it stands (step, epoch, lr), the speed, and the values by name.
+        """Add a line with the given values, the speed, and where in the run it stands.
 
-        images: the number trained on since the last line, for `images_per_second`.
+        values: in the order of `names`. images: number of images trained on since the last line,
+        for `images_per_second`. where: `step` and, for example, epoch and lr.
         """
         speed = images / (time.perf_counter() - self.last)
         line = {**where, "images_per_second": speed, **dict(zip(self.names, values))}
@@ -90,13 +93,16 @@ def _board(folder: Path, step: int) -> Any:
 
 
 def row(terms: Terms) -> torch.Tensor:
-    """Return a step's values in the order of `Log.names`: [2 + 3 (M + 1)], on the device."""
+    """Return a step's values in the order of `Log.names`, [2 + 3 (M + 1)], on their device."""
     loss = torch.stack([terms.loss.detach(), terms.spread])
     return torch.cat([loss, terms.align, terms.violation, terms.lambdas])
 
 
 def lines_of(folder: Path, step: int) -> list[dict]:
-    """Return the lines of a folder's log.jsonl up to `step`, without one that a kill cut short."""
+    """Return the lines of a folder's log.jsonl up to `step`; none if there is no such file.
+
+    A line that was cut short when the process was killed is left out.
+    """
     path = folder / "log.jsonl"
     if not step or not path.exists():
         return []

@@ -1,6 +1,7 @@
-"""The one training loop: views -> network -> objective -> step -> λ step.
+"""The one training loop: views -> network -> objective -> optimizer step -> λ step.
 
-A step reads nothing back from the device; a line of the log and a checkpoint each read once.
+A step reads nothing back from the device, so it does not wait for it; only a line of the log and a
+checkpoint do.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ MakeViews = Callable[[torch.Tensor, torch.Generator], torch.Tensor]  # [B, …] 
 
 
 class NonFiniteLoss(FloatingPointError):
-    """The loss is nan or inf; the checkpoints written before stay."""
+    """The loss became nan or inf. The checkpoints written before are kept."""
 
 
 class Batches(Protocol):
-    """The data of a run: `len` steps per epoch, each with this rank's part of batch_size images."""
+    """The data of a run: batches of images or latents; `len()` is the number of steps per epoch.
+
+    batch_size: images per step over all R ranks; each rank gets its own B = batch_size / R.
+    """
 
     batch_size: int
     device: torch.device
@@ -41,7 +45,7 @@ class Batches(Protocol):
     def __len__(self) -> int: ...
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[torch.Tensor]:
-        """Yield the batches of an epoch from step `start` on, on `device`."""
+        """Yield this rank's batches [B, …] of an epoch, from step `start` on, on `device`."""
         ...
 
 
@@ -57,19 +61,21 @@ def fit(
     config: dict | None = None,
     fresh: bool = False,
 ) -> list[dict]:
-    """Train in place; return the log, one dict per `log_every` steps (means over those steps).
+    """Train the model in place; return the log, a dict of means for every `log_every` steps.
 
-    Under `out_dir` (its files: `msr.train.checkpoint`) go the log and the checkpoints: one after
-    each epoch and every `save_every` steps. If it holds a run with the same settings and `config`
-    (plain data: what else decides the run), that run is resumed, or loaded if complete. With
-    others, an unfinished run is refused, naming them; a complete one is set aside as
-    `<out_dir>.old`, as is any run when `fresh`. Every rank calls this, rank 0 writes; a run may be
-    resumed on another number of ranks. name: of the run in messages.
+    views: makes the views [V, B, …] of a batch [B, …]. out_dir: folder for the log and the
+    checkpoints (see `msr.train.checkpoint`), which are written after each epoch and every
+    `save_every` steps; None: nothing is written. name: of the run, in messages. config: plain data
+    that decides the run beside the settings. If out_dir holds a run with the same settings and
+    config, that run is resumed, or only loaded if it is complete. If they differ, an unfinished run
+    raises ValueError, and a complete one is renamed to `<out_dir>.old`. fresh: rename any run in
+    out_dir and train anew. Every rank calls this function, rank 0 writes; a run may be resumed on
+    another number of ranks. Afterwards the model is in evaluation mode.
 
-    Raises ValueError for such a refusal, NonFiniteLoss at the log line that sees one, and Stopped
-    after a SIGTERM; what was saved stays.
+    Raises ValueError, one line, also for batches of another size than the settings say,
+    NonFiniteLoss when a loss is logged that is nan or inf, and Stopped after a SIGTERM.
     """
-    # prepare the network, its optimizer, and the record that decides what may be resumed
+    # prepare the network, its optimizer, and the record that decides whether a run may be resumed
     schedule = Schedule(settings, len(batches))
     state = prepare(model, objective, batches, settings)
     record = describe(objective, schedule, config or {})
@@ -95,7 +101,7 @@ def fit(
 def prepare(model: MultiSpace, objective: Objective, batches: Batches, settings: Training) -> State:
     """Return the state before the first step; model and objective move to the batches' device.
 
-    Raises ValueError when the batches do not hold `settings.batch_size` images.
+    Raises ValueError, one line, if the batches do not hold `settings.batch_size` images.
     """
     if batches.batch_size != settings.batch_size:
         raise ValueError(
@@ -119,7 +125,7 @@ def prepare(model: MultiSpace, objective: Objective, batches: Batches, settings:
 
 
 def describe(objective: Objective, schedule: Schedule, config: dict) -> dict:
-    """Return the run's config.json, plain data: its training settings, spaces and the `config`."""
+    """Return the content of config.json as plain data: training settings, spaces and `config`."""
     record = {
         "training": schedule.settings.model_dump(),
         "steps": schedule.total,
@@ -143,7 +149,11 @@ def train(
     name: str,
     progress: bool,
 ) -> list[dict]:
-    """Run the steps that remain; return the whole log. Raises NonFiniteLoss and Stopped."""
+    """Run the steps that remain; return the whole log.
+
+    folder: where the files of the run go, or None. record: the content of config.json. Raises
+    NonFiniteLoss and Stopped as `fit` does.
+    """
     settings, device = schedule.settings, torch.device(batches.device)
     bf16 = use_bf16(settings.precision, device)
     if settings.compile:
@@ -162,7 +172,7 @@ def train(
             terms = forward(net, state.objective, views, images, state.generator, bf16)
             update(state, schedule, terms)
 
-            # log; several ranks agree here, and only here, on whether to stop
+            # log; with several ranks, only here do they agree on whether to stop
             stopping = stop.asked and dist.world_size() == 1
             if schedule.logs(state.step):
                 stopping = write_line(log, state, schedule, stop.asked, bf16)
@@ -179,7 +189,7 @@ def train(
 
 
 def remaining(batches: Batches, state: State, schedule: Schedule) -> Iterator[torch.Tensor]:
-    """Yield the images of every step that remains; the caller counts the steps in `state.step`."""
+    """Yield the batch [B, …] of every step that remains; the caller increases `state.step`."""
     while state.step < schedule.total:
         yield from batches.epoch(state.step // schedule.per_epoch, state.step % schedule.per_epoch)
 
@@ -192,7 +202,10 @@ def forward(
     generator: torch.Generator,
     bf16: bool,
 ) -> Terms:
-    """Return the objective's terms for one batch of images [B, …]; bf16: run the network in it."""
+    """Return the objective's terms for one batch of images or latents [B, …].
+
+    generator: draws the views. bf16: whether the network computes in bf16.
+    """
     x = views(images, generator)  # [V, B, C, S, S], or [V, B, n] for latents
     V, B = x.shape[:2]
     x = x.flatten(0, 1)  # [V * B, C, S, S]
@@ -204,9 +217,9 @@ def forward(
 
 
 def update(state: State, schedule: Schedule, terms: Terms) -> None:
-    """Take one step of the weights and, when λ is adaptive, of λ; keep the step's row of the log.
+    """Take one step of the weights and, if λ is adaptive, of λ; keep this step's row for the log.
 
-    terms: of this step's batch; their loss is differentiated here.
+    terms: those of this step's batch; the backward pass of their loss is run here.
     """
     settings, lr = schedule.settings, schedule.lr(state.step)
 
@@ -227,13 +240,14 @@ def update(state: State, schedule: Schedule, terms: Terms) -> None:
     state.step += 1
 
 
-# ------------------------------------------------------------------------------------ what is said
+# ---------------------------------------------------------------------------- the log and messages
 
 
 def write_line(log: Log, state: State, schedule: Schedule, asked: bool, bf16: bool) -> bool:
-    """Write the means since the last line; return whether any rank was `asked` to stop.
+    """Write the means since the last line; return whether any rank was asked to stop.
 
-    Raises NonFiniteLoss, one line with what to try.
+    asked: whether this rank was. bf16: whether the network computes in bf16, for the message.
+    Raises NonFiniteLoss, one line that says what to try, if the mean loss is nan or inf.
     """
     n, done, lr = len(state.recent), state.step, schedule.lr(state.step - 1)
     values, stopping = log.mean(state.recent, asked)
@@ -252,7 +266,7 @@ def write_line(log: Log, state: State, schedule: Schedule, asked: bool, bf16: bo
 
 
 def show_progress(bar: Progress, log: Log, state: State, schedule: Schedule) -> None:
-    """Show the last line of the log, when it is new and at the end of every epoch."""
+    """Show the last line of the log if it is new, and at the end of every epoch."""
     line, done, end_of_epoch = log.line, state.step, schedule.ends_epoch(state.step)
     if line and (end_of_epoch or line["step"] == done):
         epoch = f"epoch {(done - 1) // schedule.per_epoch + 1}/{schedule.settings.epochs}"

@@ -17,12 +17,14 @@ OPTIMIZERS: tuple[str, ...] = typing.get_args(Optimizer)
 
 
 class LARS(torch.optim.Optimizer):
-    """SGD with momentum whose step in each weight scales with that weight's norm (You et al. 2017).
+    """LARS of You et al. 2017: SGD with momentum whose steps scale with each tensor's norm.
+
+    For the weights w of one tensor with gradient g, weight decay wd and momentum buffer v::
 
         g ← g + wd · w;  g ← trust · ‖w‖ / ‖g‖ · g;  v ← momentum · v + g;  w ← w − lr · v
 
     A parameter group with `adapt` false (biases, normalisation) is trained by plain SGD with
-    momentum. Nothing is read back from the device.
+    momentum, without weight decay. Nothing is read back from the device.
     """
 
     def __init__(
@@ -41,7 +43,10 @@ class LARS(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Take one step; return the value of `closure`, which computes the loss anew, if given."""
+        """Take one step; return what `closure`, a function that recomputes the loss, returns.
+
+        Without a closure the result is None.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -60,9 +65,10 @@ class LARS(torch.optim.Optimizer):
 
 
 def adapted(w: torch.Tensor, g: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
-    """Return the gradient g of a weight w with weight decay, scaled to trust · ‖w‖.
+    """Return the gradient g of w with weight decay added, scaled to the norm trust · ‖w‖.
 
-    Where the weight or the gradient is zero, the gradient is not scaled.
+    It is not scaled if w or that sum is zero. w, g: the same shape. group: holds `weight_decay` and
+    `trust`.
     """
     g = g + group["weight_decay"] * w
     weight, slope = w.norm(), g.norm()
@@ -74,11 +80,11 @@ def adapted(w: torch.Tensor, g: torch.Tensor, group: dict[str, Any]) -> torch.Te
 def parameter_groups(
     model: nn.Module, weight_decay: float, backbone_rate: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Return the trainable parameters in groups of equal rate and weight decay.
+    """Return the trainable parameters, grouped by learning rate and weight decay.
 
-    Matrices and kernels get weight decay, and LARS adapts them (`adapt`); biases and normalisation
-    get neither. `share` is the group's share of the learning rate: backbone_rate for parameters
-    whose names begin as `model.loaded` says, else 1.
+    Matrices and kernels get weight decay and, with LARS, steps that scale with their norm
+    (`adapt`); biases and normalisation get neither. `share` is the factor on the group's learning
+    rate: backbone_rate for parameters whose names begin with one of `model.loaded`, else 1.
     """
     slow = getattr(model, "loaded", ()) if backbone_rate != 1 else ()
     parts: dict[tuple[float, bool], list[nn.Parameter]] = {}
@@ -100,9 +106,10 @@ def parameter_groups(
 def make(
     name: str, model: nn.Module, lr: float, weight_decay: float, backbone_rate: float = 1.0
 ) -> torch.optim.Optimizer:
-    """Return the optimiser `adamw`, `lars` or `sgd` (the last two with momentum 0.9).
+    """Return the optimizer named "adamw", "lars" or "sgd" (the last two with momentum 0.9).
 
-    lr: already scaled to the batch size. Raises ValueError for another name.
+    lr: the peak rate, already scaled to the batch size. backbone_rate: as in `parameter_groups`.
+    Raises ValueError, one line, for another name.
     """
     choose("optimizer", name, OPTIMIZERS)
     groups = parameter_groups(model, weight_decay, backbone_rate)
@@ -116,9 +123,10 @@ def make(
 
 
 def warmup_cosine(step: int, total: int, warmup: int) -> float:
-    """Return the share of the peak rate at a step, counted from 0.
+    """Return the factor on the peak learning rate at a step, counted from 0.
 
-    Linear from 1/warmup to 1, then half a cosine down to 0 at `total`.
+    It rises linearly from 1/warmup to 1 in `warmup` steps, then falls along half a cosine to 0 at
+    step `total`.
     """
     if step < warmup:
         return (step + 1) / warmup

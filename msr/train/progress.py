@@ -1,7 +1,7 @@
-"""Progress that reads well everywhere a run is watched.
+"""The progress of a run, shown in a notebook, in a terminal or in a file of printed lines.
 
-A notebook gets one display that is updated (tqdm would leave a line per refresh in the saved file),
-a terminal gets tqdm, and anything else gets one line per epoch.
+A notebook gets one text that is updated (tqdm would leave a line per refresh in the saved file), a
+terminal gets tqdm's bar, and anything else gets one line per epoch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def in_kernel() -> bool:
-    """Return whether this process is the kernel of a notebook."""
+    """Return whether this process is a notebook's kernel."""
     try:
         from IPython import get_ipython
 
@@ -21,9 +21,10 @@ def in_kernel() -> bool:
 
 
 class Progress:
-    """`with Progress(total) as bar: bar.update(done, text)`; the last text stays visible.
+    """A display of progress: `with Progress(total) as bar: bar.update(done, text)`.
 
-    total: number of steps; name: what is shown before the text; show: False shows nothing.
+    The last text stays visible. total: number of steps, at least 1. name: shown before the text.
+    show: whether to show anything.
     """
 
     def __init__(self, total: int, name: str = "training", show: bool = True):
@@ -43,7 +44,10 @@ class Progress:
         return self
 
     def update(self, done: int, text: str, end_of_epoch: bool = False) -> None:
-        """Show that `done` steps are done; without notebook or terminal at ends of epochs only."""
+        """Show that `done` steps are done, and a text.
+
+        Outside a notebook and a terminal, a line is printed only if `end_of_epoch` is true.
+        """
         if not self.show:
             return
         if self.handle is not None:

@@ -1,4 +1,4 @@
-"""Finding an earlier run in its folder: resume it, refuse it, load it, or set it aside."""
+"""What to do with an earlier run in the folder: resume it, load it, refuse it or rename it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from msr.train.settings import Training
 def find(folder: Path | None, config: dict, total: int, name: str, fresh: bool) -> dict | None:
     """Return the checkpoint in `folder` to resume from, or None to begin at step 0.
 
-    A run with the same configuration is resumed, or loaded when its `total` steps are done. A
-    complete run with another one is set aside as `<folder>.old`, as is any run when `fresh`. Rank 0
-    decides, renames and prints, calling the run `name`; the other ranks read what it chose.
+    A run with the same configuration `config` is resumed, or loaded if all its `total` steps are
+    done. A folder is renamed to `<folder>.old` if it holds a complete run with another
+    configuration, a run without any checkpoint or, when `fresh` is true, any run. Rank 0 decides,
+    renames and prints; the other ranks then read the same checkpoint. name: of the run, in
+    messages.
 
-    Raises ValueError, one line, for an unfinished run with other settings, for a folder whose
-    checkpoints are all unreadable, and when the ranks do not share the folder.
+    Raises ValueError, one line, for an unfinished run with another configuration, for a folder
+    whose checkpoints are all unreadable, and if the ranks do not share the folder.
     """
     saved, error = None, ""
     if folder and dist.rank() == 0:
@@ -39,9 +41,9 @@ def find(folder: Path | None, config: dict, total: int, name: str, fresh: bool) 
 def _decide(
     folder: Path, config: dict, total: int, name: str, fresh: bool
 ) -> tuple[dict | None, str]:
-    """Return (the checkpoint or None, the error or an empty text); sets aside what must give way.
+    """Return (the checkpoint or None, an error message or ""); rename the folder if needed.
 
-    The error is returned, not raised, so that all ranks can raise it together.
+    The message is returned, not raised, so that all ranks can raise the error together.
     """
     saved = None if fresh else checkpoint.latest(folder)
     changed = changes(json.loads(saved["config"]), config) if saved else []
@@ -67,10 +69,11 @@ def _decide(
 
 
 def changes(old: dict, new: dict) -> list[str]:
-    """Return by name what decides the run and differs: "epochs = 10, now 20".
+    """Return one line for each difference that decides the run, such as "epochs = 10, now 20".
 
-    A training setting that an old record lacks, being newer than the record, counts as its default.
-    `save_every` is left out: it decides only when to save.
+    old, new: two contents of config.json. A training setting that `old` lacks, because it was added
+    to the library later, counts as its default. `save_every` is left out: it decides only when to
+    save.
     """
     defaults = {name: field.default for name, field in Training.model_fields.items()}
     old = old | {"training": defaults | old["training"]}

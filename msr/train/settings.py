@@ -13,12 +13,15 @@ Precision = Literal["auto", "bf16", "float32"]
 
 
 class Training(Config):
-    """Hyperparameters of `msr.fit`, checked by name, type and range before anything starts."""
+    """The hyperparameters of `msr.fit`.
+
+    Raises ValueError, one line, for an unknown name, a wrong type or a value out of range.
+    """
 
     epochs: Whole = Field(100, ge=1, description="passes over the training images")
     batch_size: Whole = Field(128, ge=2, description="images per step, over all ranks")
     optimizer: Optimizer = Field("adamw", description="adamw (small CPU runs), lars or sgd")
-    lr: Number = Field(1e-3, ge=0, description="peak rate; lars and sgd: per 256 images")
+    lr: Number = Field(1e-3, ge=0, description="peak learning rate; lars, sgd: per 256 images")
     weight_decay: Number = Field(1e-6, ge=0, description="not on biases and normalisation")
     warmup_epochs: Number = Field(1.0, ge=0, description="linear warm-up, then cosine to 0")
     clip: Number = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
@@ -28,13 +31,16 @@ class Training(Config):
     epsilon: Number = Field(0.1, ge=0, description="the violation that adaptive λ allows")
     dual_rate: Number = Field(0.01, ge=0, description="η of the λ step, cosine to 0")
     dual_warmup_epochs: Number = Field(1.0, ge=0, description="epochs before λ first moves")
-    backbone_rate: Number = Field(1.0, ge=0, description="share of lr of loaded weights; 0: none")
+    backbone_rate: Number = Field(1.0, ge=0, description="factor on lr in the backbone; 0: frozen")
     sync_batchnorm: bool = Field(True, description="batch normalisation over all ranks")
     save_every: Whole = Field(0, ge=0, description="steps between checkpoints; 0: each epoch")
-    seed: Whole = Field(0, ge=0, description="of the data order and of every augmentation")
+    seed: Whole = Field(0, ge=0, description="of the augmentations; the data order has its own")
     log_every: Whole = Field(50, ge=1, description="steps between two lines of the log")
 
     @property
     def peak_lr(self) -> float:
-        """The peak rate at this batch size: lars and sgd scale linearly (Goyal et al. 2017)."""
+        """The peak learning rate for this batch size.
+
+        For lars and sgd it is lr · batch_size / 256 (linear scaling, Goyal et al. 2017).
+        """
         return self.lr if self.optimizer == "adamw" else self.lr * self.batch_size / 256

@@ -18,10 +18,11 @@ from msr.train import checkpoint
 class State:
     """What changes from step to step.
 
-    generator: draws the views; on the CPU and equal on all ranks, so that the views do not depend
-    on device or ranks. step: the number of steps done; it places the schedule and the data, whose
-    order is a function of (seed, epoch). recent: one row of the log for each step since its last
-    line, on the device.
+    generator: draws the views; it is on the CPU and the same on all ranks, so that the views depend
+    neither on the device nor on the number of ranks. step: number of steps done; it gives the place
+    in the schedule and in the data, whose order depends on (seed, epoch) alone. recent: one row
+    [2 + 3 (M + 1)] for each step since the last line of the log (see `msr.train.log.row`), on the
+    device.
     """
 
     model: MultiSpace
@@ -32,9 +33,10 @@ class State:
     recent: list[torch.Tensor] = field(default_factory=list)
 
     def save(self, folder: Path | None, config: dict) -> None:
-        """Write a checkpoint, unless there is no folder or a weight is not finite.
+        """Write a checkpoint, unless there is no folder or some weight is not finite.
 
-        Every rank calls this, since each has random numbers of its own; rank 0 writes.
+        config: the content of config.json. Every rank must call this method, since each has a
+        random state of its own; rank 0 writes.
         """
         if folder is None or not all_finite(self.model):
             return
@@ -53,7 +55,11 @@ class State:
             checkpoint.save(folder, saved)
 
     def restore(self, saved: dict) -> None:
-        """Take over a checkpoint; a rank that it does not know keeps its own random numbers."""
+        """Restore the state from a checkpoint.
+
+        saved: what `msr.train.checkpoint.latest` returned. If the run had fewer ranks than now, the
+        additional ranks keep the random states that they have.
+        """
         self.model.load_state_dict(saved["model"])
         self.objective.load_state_dict(saved["objective"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -66,8 +72,8 @@ class State:
 
 
 def all_finite(model: torch.nn.Module) -> bool:
-    """Return whether every weight is finite, so that no checkpoint holds those of a failed step.
+    """Return whether all weights are finite; otherwise they are not saved.
 
-    The one read from the device per checkpoint.
+    This waits for the device.
     """
     return bool(torch.stack([p.isfinite().all() for p in model.state_dict().values()]).all())

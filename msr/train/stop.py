@@ -1,4 +1,4 @@
-"""Stopping on request: SIGTERM asks a run to save and end, as cluster schedulers do."""
+"""Stopping on request: at SIGTERM, which cluster schedulers send, a run saves and ends."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 class Stopped(RuntimeError):
-    """The run was ended by SIGTERM; it is saved where it has a folder, and can be resumed."""
+    """The run was ended by SIGTERM. If it has a folder, it is saved there and can be resumed."""
 
 
 class Sigterm:
-    """`with Sigterm() as stop`: a SIGTERM sets `stop.asked` instead of ending the process.
+    """In `with Sigterm() as stop`, a SIGTERM sets `stop.asked` instead of ending the process.
 
-    The earlier handler returns at the end of the block. Python allows signal handlers in the main
-    thread alone: in any other thread nothing happens.
+    The earlier handler is restored at the end of the block. Python allows signal handlers only in
+    the main thread; in any other thread this does nothing.
     """
 
     asked = False
