@@ -1,6 +1,6 @@
-"""Writes the page "Library" from the packages: every room and module of msr, from the lowest up.
+"""Make the page "Library" from the code: every room and module of msr, from the lowest up.
 
-book/build.py puts the page into the site, so it cannot lag behind the code. Nothing of msr is
+book/build.py puts the page into the site, so it always agrees with the code. Nothing of msr is
 imported here: Sphinx reads the docstrings when it renders the page.
 """
 
@@ -13,24 +13,27 @@ from images import layout
 
 HEAD = """# Library
 
-Every public function states shapes, units, errors and sources. From the bottom up: a room imports
-only from those before it ([the map](layout.md)).
+Every public function states shapes, units, errors and sources. The rooms are listed from the bottom
+up: a room imports only from rooms before it ([the map](layout.md)).
 """
 
 
 def order() -> list[str]:
-    """The modules, rooms from the lowest up, a package before its modules; msr itself first."""
+    """Return the names of the modules: msr itself, then the rooms from the lowest up.
+
+    A package comes before its modules.
+    """
     rooms = sorted(layout.ROOMS, key=lambda name: layout.ROOMS[name].row)
     return [""] + [name for room in rooms for name in layout.modules() if layout.room(name) == room]
 
 
 def summary(path: Path) -> str:
-    """The first line of a module's docstring."""
+    """Return the first line of a module's docstring."""
     return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
 
 
 def contents() -> str:
-    """A table of the modules, each with the first line of its docstring."""
+    """Return a table of the modules, each with the first line of its docstring."""
     lines = ["| module | |", "|---|---|"]
     for name in order():
         path = layout.modules()[name]
@@ -39,12 +42,12 @@ def contents() -> str:
 
 
 def full(name: str) -> str:
-    """The name that Python imports: "msr.views" for "views"."""
+    """Return the name that Python imports: "msr.views" for "views"."""
     return f"msr.{name}".rstrip(".")
 
 
 def records(path: Path) -> dict[str, list[str]]:
-    """A module's records of settings by name, each with a row for every field."""
+    """Return {record of settings: the rows of its table, one for each field} of a module."""
     rows = {
         part.name: [row for line in part.body if (row := field(line))]
         for part in ast.parse(path.read_text()).body
@@ -54,7 +57,7 @@ def records(path: Path) -> dict[str, list[str]]:
 
 
 def field(line: ast.stmt) -> str:
-    """The row of a record's field; empty for any other line.
+    """Return the row of a table for a record's field; "" for any other line of the code.
 
     A field is `name: type = Field(default, description="…")` or `… = parameter(default, "…")`.
     """
@@ -71,7 +74,7 @@ def field(line: ast.stmt) -> str:
 
 
 def exported(path: Path) -> str:
-    """A sentence with the names in a package's `__all__`; empty where there is none."""
+    """Return a sentence with the names in a package's `__all__`; "" if it has none."""
     for line in ast.parse(path.read_text()).body:
         if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "__all__":
             names = ", ".join(f"`{name}`" for name in ast.literal_eval(line.value))
@@ -80,16 +83,16 @@ def exported(path: Path) -> str:
 
 
 def directive(kind: str, name: str, **options: str) -> str:
-    """A directive of Sphinx's autodoc."""
+    """Return a directive of Sphinx's autodoc, as MyST."""
     lines = [f".. {kind}:: {name}", *(f"   :{key}: {value}" for key, value in options.items())]
     return "\n".join(["```{eval-rst}", *(line.rstrip() for line in lines), "```\n"])
 
 
 def section(name: str) -> str:
-    """One module: its docstring, its public classes and functions, the fields of its settings.
+    """Return the section of a module: docstring, public classes and functions, fields of settings.
 
-    A package's `__init__` gives its docstring and the names that it exports, no more: these are
-    documented where they are made.
+    A package's `__init__` has only its docstring and the names that it exports; what these are is
+    documented in the modules that define them.
     """
     path, title = layout.modules()[name], f"{'###' if '.' in name else '##'} {full(name)}\n"
     if path.name == "__init__.py":
@@ -105,5 +108,5 @@ def section(name: str) -> str:
 
 
 def page() -> str:
-    """The whole page, as Markdown."""
+    """Return the whole page, as Markdown."""
     return "\n".join([HEAD, contents(), *map(section, order())])

@@ -3,8 +3,8 @@
     python book/build.py [--profile quick] [-p NAME VALUE]
 
 Notebooks are never run in place: what papermill writes goes to _build/. A run is kept, and used
-again while msr/, the notebook and its parameters are unchanged. The profiles smoke and quick use
-the embedded images whatever $IMAGENET_DIR says; -p data_dir FOLDER overrides.
+again as long as msr/, the notebook and its parameters are unchanged. The profiles smoke and quick
+use the rendered images, whatever $IMAGENET_DIR is; -p data_dir FOLDER overrides this.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PROFILES = ("smoke", "quick", "standard", "paper")
 
 
 def notebooks() -> list[str]:
-    """Names of the notebooks, in the order of the table of contents."""
+    """Return the names of the notebooks, in the order of the table of contents."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     parts = [toc, *toc.get("parts", [])]
     files = [chapter["file"] for part in parts for chapter in part.get("chapters", [])]
@@ -41,15 +41,16 @@ def notebooks() -> list[str]:
 
 
 def declared(notebook: Path) -> set[str]:
-    """The parameters that a notebook's `parameters` cell declares."""
+    """Return the names of the parameters in a notebook's `parameters` cell."""
     return set(papermill.inspect_notebook(str(notebook)))
 
 
 def parameters(name: str, profile: str, extra: dict) -> dict:
-    """The parameters of one run of a notebook. Later ones win:
+    """Return the parameters, by name, with which a notebook is run.
 
-    those of <profile>.yml that the notebook declares, those of <profile>-<name>.yml, its folder in
-    _build, and those of the command line. An unknown one of these ends the program.
+    They are those of <profile>.yml that the notebook declares, those of <profile>-<name>.yml, its
+    folder in _build, and `extra`, those of the command line; of equal names the last one counts. An
+    unknown name in `extra` ends the program.
     """
     known = declared(ROOT / "book" / f"{name}.ipynb")
     folder = ROOT / "book" / "profiles"
@@ -69,7 +70,7 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
 
 
 def fingerprint(name: str, params: dict) -> str:
-    """A digest of all that a run depends on: library, notebook, parameters, name of the images."""
+    """Return a digest of what a run depends on: library, notebook, parameters, $IMAGENET_DIR."""
     values = [params, os.environ.get("IMAGENET_DIR", "")]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     for path in [*sorted((ROOT / "msr").rglob("*.py")), ROOT / "book" / f"{name}.ipynb"]:
@@ -78,9 +79,9 @@ def fingerprint(name: str, params: dict) -> str:
 
 
 def execute(name: str, profile: str, extra: dict) -> Path:
-    """Run one notebook, unless an equal run is there; returns the executed file.
+    """Run one notebook, unless an equal run exists; return the path of the executed notebook.
 
-    A run that fails leaves the last good file as it was.
+    If the run fails, the last good file stays as it was.
     """
     folder = BUILD / "executed" / profile
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,9 +103,10 @@ def execute(name: str, profile: str, extra: dict) -> Path:
 
 
 def clear(runs: Path, digest: str) -> None:
-    """Remove what another version of the code trained.
+    """Remove from a folder in _build what another version of the code trained.
 
-    What an interrupted build of the same version trained stays, and is resumed.
+    What an interrupted build of the same version trained stays, and is resumed. digest: the
+    fingerprint of this version.
     """
     stamp = runs / "fingerprint.sha256"
     if runs.is_relative_to(BUILD) and not (stamp.exists() and stamp.read_text() == digest):
@@ -115,7 +117,7 @@ def clear(runs: Path, digest: str) -> None:
 
 def run(notebook: Path, out: Path, params: dict) -> None:
     """Let papermill run a notebook with these parameters, from the root, into another file."""
-    os.environ.pop("MPLBACKEND", None)  # any but the kernel's own leaves no figure in the page
+    os.environ.pop("MPLBACKEND", None)  # only the kernel's own backend puts figures into the page
     papermill.execute_notebook(
         str(notebook),
         str(out),
@@ -127,7 +129,7 @@ def run(notebook: Path, out: Path, params: dict) -> None:
 
 
 def tidied(book: dict) -> dict:
-    """The executed notebook without the tools' metadata, the injected parameters folded."""
+    """Return the executed notebook without the tools' metadata; injected parameters are folded."""
     book["metadata"].pop("jupytext", None)
     book["metadata"].pop("papermill", None)
     for cell in book["cells"]:
@@ -141,7 +143,10 @@ def tidied(book: dict) -> dict:
 
 
 def stage(executed: list[Path]) -> Path:
-    """The sources of the site: pages as they are, notebooks as executed, a page of the library."""
+    """Collect the sources of the site, and return their folder.
+
+    They are the pages, the executed notebooks, and the page of the library.
+    """
     site = BUILD / "site"
     shutil.rmtree(site, ignore_errors=True)
     left_out = shutil.ignore_patterns("*.ipynb", "*.py", "profiles", "__pycache__", "_static")
@@ -156,9 +161,9 @@ def stage(executed: list[Path]) -> Path:
 
 
 def render(site: Path) -> None:
-    """Render to _build/html; any warning is an error.
+    """Render the site to _build/html; any warning is an error.
 
-    The new site replaces the old one only when it is whole.
+    The new site replaces the old one only when it is complete.
     """
     tool = Path(sys.executable).with_name("jupyter-book")
     strict = ["-W", "-n", "--keep-going", "--all"]
@@ -169,7 +174,7 @@ def render(site: Path) -> None:
 
 
 def main() -> None:
-    """The command line: run what changed, then render."""
+    """Run the command: execute the notebooks that changed, then render the site."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--profile", default="quick", help=", ".join(PROFILES))
     parser.add_argument(
@@ -178,7 +183,7 @@ def main() -> None:
         action="append",
         default=[],
         metavar=("NAME", "VALUE"),
-        help="a parameter of the notebooks",
+        help="set a parameter of the notebooks",
     )
     options = parser.parse_args()
     if options.profile not in PROFILES:

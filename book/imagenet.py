@@ -25,52 +25,52 @@
 
 # %% tags=["parameters", "hide-input"]
 data_dir = ""  # folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes
-image_size = 0  # pixels a side; 0: 48 for the shapes, else 64, on a GPU 224
+image_size = 0  # pixels a side; 0: rendered 48, a named set's own, else 64 (GPU: 224)
 epochs = 100  # passes over the training images
-seeds = 3  # independent runs; tables show mean ± std
-groups = ["appearance", "spatial"]  # groups with a style space
+seeds = 3  # number of independent runs; tables show mean ± std
+groups = ["appearance", "spatial"]  # augmentation groups that get a style space
 family = ""  # simclr, vicreg, barlow, entropy; empty: follows the images
 sizes = []  # dimensions of content and each style space, such as [64, 32, 32]
 out_dir = "runs/imagenet"  # weights, logs and metrics.json go here
-# Seldom changed. What is empty, 0 or None here follows the images, or is off.
-seed = 0  # the first of them
-precision = "auto"  # bf16, float32, or what is fast here
-device = "auto"  # cpu, cuda, cuda:1
-fresh = False  # set aside what out_dir holds and train anew
-profile = "standard"  # a label: what made this page
-max_images = 0  # at most so many training images; 0: all
-lambdas = []  # weight of each space's alignment, or one for all
-temperature = 0.0  # τ of the family; 0: its own
-loss_settings = {}  # others of the family, such as {"beta": 0.01}
-content_spread = 0.0  # weight of a spread of content alone
-adaptive = False  # let dual ascent set the weights while training …
-epsilon = 0.1  # … so that no misalignment c_m is above this
-dual_rate = 0.01  # learning rate of that ascent
-dual_warmup_epochs = None  # epochs before it; None: preset
-paired = False  # one key per image, cycling: cost does not grow with groups
-backbone = ""  # cnn, vgg, resnet18, resnet34, resnet50, mlp
-width = 0  # channels of the first layer of cnn and vgg
-hidden = []  # widths of the projector's hidden layers
-separate_style = False  # a projector of their own for the styles
+# Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+seed = 0  # seed of the first run; the others take the next ones
+precision = "auto"  # bf16, float32, or auto: bf16 where the processor has it
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+fresh = False  # set aside earlier runs in out_dir and train again
+profile = "standard"  # name of the profile that made this page; only a label
+max_images = 0  # largest number of training images; 0: all (rendered: 2000)
+lambdas = []  # λ: weight of each space's alignment, or one for all; empty: the family's
+temperature = 0.0  # τ of simclr or entropy; 0: the family's default
+loss_settings = {}  # other settings of the family, such as {"beta": 0.01} for barlow
+content_spread = 0.0  # weight of a further spread, of the content space alone; 0: none
+adaptive = False  # adjust λ by dual ascent while training …
+epsilon = 0.1  # … so that each misalignment c_m is at most this
+dual_rate = 0.01  # learning rate of the dual ascent
+dual_warmup_epochs = None  # epochs before the dual ascent begins; None: 1
+paired = False  # one key per image, cycling: the cost does not grow with groups
+backbone = ""  # cnn, vgg, resnet18, resnet34, resnet50, mlp; empty: follows the images
+width = 0  # channels of the first layer of cnn and vgg; 0: follows the images
+hidden = []  # widths of the projector's hidden layers; empty: follows the images
+separate_style = False  # give the styles a projector of their own
 init = ""  # trained weights to begin from: a file or a run's folder
-backbone_rate = 1.0  # share of lr for loaded weights; 0: frozen
-batch_size = 0  # images per step, over all devices
-optimizer = ""  # adamw, lars or sgd
-lr = 0.0  # peak learning rate (lars and sgd: per 256 images)
-weight_decay = 1e-06  # not on biases and normalisation
-warmup_epochs = None  # of rising lr; None: preset
+backbone_rate = 1.0  # learning rate of loaded weights, as a share of lr; 0: frozen
+batch_size = 0  # images per step, over all devices; 0: follows the images
+optimizer = ""  # adamw, lars or sgd; empty: follows the images
+lr = 0.0  # peak learning rate (lars, sgd: per 256 images); 0: follows the images
+weight_decay = 1e-06  # strength of weight decay; biases and normalisation have none
+warmup_epochs = None  # epochs in which lr rises; None: follows the images
 clip = 0.0  # largest norm of the gradient; 0: no clipping
 compile = False  # compile the network with torch.compile
 devices = 1  # processes that train together
-sync_batchnorm = True  # batch normalisation over all devices
-save_every = 0  # steps between checkpoints; 0: epochs
-log_every = 0  # steps between lines of the log; 0: preset
+sync_batchnorm = True  # batch normalisation over the images of all devices
+save_every = 0  # steps between further checkpoints; 0: one per epoch only
+log_every = 0  # steps between lines of the log; 0: by the length of the run
 val_dir = ""  # held-out images; empty: val/ in data_dir, else a tenth of it
-max_bad = 0.1  # share of files that may be unreadable; these are skipped
-augmentation = ""  # weak, medium, strong, small, shapes; empty: preset
-num_workers = 2  # processes that decode files, on each device
-vanilla = True  # train plain self-supervision beside it
-probe_images = 4000  # training images that the probes are fitted on
+max_bad = 0.1  # share of files that may be unreadable; those are skipped
+augmentation = ""  # weak, medium, strong, small or shapes; empty: follows the images
+num_workers = 2  # processes that decode image files, for each device
+vanilla = True  # also train plain self-supervision, for comparison
+probe_images = 4000  # largest number of images to fit probes on, and to score them on
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -101,11 +101,11 @@ batch = setup.views(originals, torch.Generator().manual_seed(4))  # [V, B, 3, S,
 names = setup.spaces.names
 titles = ["query", *(f"key {m}" for m in range(len(batch) - 1))]
 shares = ["draws t", "shares content", *(f"+ {name}" for name in names[1:])]
-shares = ["draws t", "shares: in turn"] if config.paired else shares
+shares = ["draws t", "shares: cycling"] if config.paired else shares
 galleries.views(originals, Normalise().undo(batch), titles, shares)
 
 # %% [markdown]
-# ## One line of objective
+# ## The objective in one line
 #
 # The network gives $h$, a projector gives $z = [z^0, z^1, \dots, z^M]$, cut into named spaces, and
 #
@@ -116,7 +116,7 @@ galleries.views(originals, Normalise().undo(batch), titles, shares)
 #
 # Each alignment sees one space alone. The spread (an estimate of *minus* the joint entropy) sees
 # **all of $z$ at once**: only this keeps a style space from copying the content, which its pair
-# shares as well. By hand, for one batch, and by the library:
+# shares as well. Here is the loss of one batch, computed by hand and by the library:
 
 # %%
 model, objective = setup.build(config.seed)
@@ -146,11 +146,13 @@ plots.curves([run.log for run in runs], names)
 # %% [markdown]
 # ## What each space encodes
 #
-# Probes on held-out images, the network frozen. A **label** is predicted by logistic regression and
-# by 20 nearest neighbours (top-1 accuracy); a continuous **factor** by ridge regression on the
-# features and smooth functions of them (R²). The **style probes** predict what the augmentation did
-# from the features of a pair, plain image and augmented view: the crop's centre and size, the flip,
-# the change of brightness, contrast, saturation and hue (R²).
+# The network is frozen, and probes predict from its features on held-out images. The rows are the
+# backbone's features $h$, each space, and all spaces side by side (`joined`). A **label** is
+# predicted by logistic regression and by 20 nearest neighbours (top-1 accuracy), a continuous
+# **factor** by ridge regression on the features and smooth functions of them (R²). The **style
+# probes** predict what the augmentation did, from the features of a pair of plain image and
+# augmented view: the crop's centre and size, the flip, and the changes of brightness, contrast,
+# saturation and hue (R²).
 
 # %%
 main = metrics.add("main", [setup.probe(run) for run in runs])
@@ -166,8 +168,8 @@ plots.heatmap(main, columns=styles, title="style probes", cmap="Greens")
 #
 # Read each column from top to bottom: which space predicts most, and by how much? The theory has an
 # answer for some targets before any training. What no augmentation changes belongs to content; what
-# one group of augmentations hides, and what it drew, belongs to that group's space. Generated from
-# the table above:
+# one group of augmentations hides, and what it drew, belongs to that group's space. These sentences
+# are generated from the table above:
 
 # %%
 display(Markdown(sentences.promises(main, names, homes)))
@@ -176,8 +178,8 @@ display(Markdown(tables.best_spaces(main, labels + styles, names)))
 # %% [markdown]
 # ## Sensitivity: the promise as a matrix
 #
-# This measure needs no labels. Draw one group of parameters afresh, leave the rest, and see how far
-# each space moves, as a share of its distance between different images:
+# This measure needs no labels. Draw one group of parameters afresh and keep the others. How far
+# does each space move, as a share of the squared distance between different images?
 #
 # $$
 # S_{m g} = \frac{\mathbb{E}\,\lVert z^m(t) - z^m(t') \rVert^2}
@@ -206,9 +208,9 @@ galleries.neighbours(setup.val_probe.pixels, nearest)
 # %% [markdown]
 # ## Beside plain self-supervision
 #
-# The same backbone, family, embedding width and augmentations, no style spaces ($M = 0$), trained
-# on **the same number of views**: two per image, so more steps. All its embedding is "content";
-# whatever style survives does so in $h$ by accident.
+# The network for comparison has the same backbone, family, embedding width and augmentations, but
+# no style spaces ($M = 0$). It is trained on **the same number of views**: two per image, so for
+# more steps. Its whole embedding is called "content"; any style that survives is kept by accident.
 
 # %%
 baseline = [setup.fit(seed, vanilla=True) for seed in config.all_seeds if config.vanilla]
@@ -223,21 +225,21 @@ if baseline:
 # %% [markdown]
 # ## Limitations
 #
-# - **Bounded augmentations.** A space keeps a residue of what its augmentations do not quite
-#   reach. The crop changes an object's size by less than objects differ in size: so size is
-#   partly content, and the tables show where it went.
-# - **Sizes are guesses** at the true number of style dimensions. Too few and a style is squeezed;
-#   spare ones may fill with content, which only the spread discourages.
-# - **Some style cannot be seen.** Where a crop lay is a fact about a pair of images. From one
-#   view it can only be guessed; and with flips in the pipeline and a world that is as often
-#   mirrored as not, the view alone says nothing at all about the crop's horizontal place: each
-#   guess and its mirror image are equally likely.
-# - **Probes are estimates** with settings of their own, fitted on the number of images stated
-#   above. A low score of a wide feature such as $h$ can be the probe's failing.
+# - **Bounded augmentations.** A space keeps a residue of what the augmentations do not fully hide.
+#   The crop changes the size of an object by less than objects differ in size, so size is partly
+#   content; the tables show which spaces encode it.
+# - **Sizes are guesses** at the true number of style dimensions. If a space is too small, part of
+#   its style is lost; spare dimensions may fill with content, which only the spread discourages.
+# - **Some style cannot be seen.** Where a crop was taken is a property of a pair of images. From
+#   one view it can only be guessed. If the pipeline flips images, and images are as often mirrored
+#   as not, the view alone says nothing about the crop's horizontal place: each guess and its mirror
+#   image are equally likely.
+# - **Probes are estimates.** They have settings of their own, and are fitted on the number of
+#   images stated above. A low score from features as wide as $h$ may be the fault of the probe.
 # - **A price.** Compare `h` in the last table: where plain self-supervision is better, keeping
 #   style cost content.
 #
-# To go further: more epochs, a larger backbone, your own images.
+# To go further, use more epochs, a larger backbone, or your own images.
 
 # %% [markdown]
 # ## Check

@@ -1,7 +1,7 @@
 """Start a notebook of an experiment on images: `make notebook NAME=mine [DATA=folder]`.
 
-Writes book/mine.ipynb, its paired book/mine.py, and their line in _toc.yml. The profiles in
-book/profiles/ hold for it as for the other notebooks.
+It writes book/mine.ipynb, the paired book/mine.py, and their line in _toc.yml. The profiles in
+book/profiles/ apply to it as to the other notebooks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TEMPLATE = """\
 # %% [markdown]
 # # {title}
 #
-# What this page claims, in a sentence. The number that carries the claim. How it was found.
+# What this page claims, in one sentence. The number that supports the claim. How it was found.
 
 # %% tags=["parameters", "hide-input"]
 {cell}
@@ -71,8 +71,8 @@ plots.curves([run.log for run in runs], names)
 # %% [markdown]
 # ## What each space predicts
 #
-# Probes on held-out images, the network frozen: labels (top-1 accuracy) and factors, then what the
-# augmentation drew (R²).
+# The network is frozen, and probes predict from its features on held-out images: labels (top-1
+# accuracy) and factors (R²), then what the augmentation drew (R²).
 
 # %%
 main = metrics.add("main", [setup.probe(run) for run in runs])
@@ -84,7 +84,8 @@ plots.heatmap(main, columns=styles, title="style probes", cmap="Greens")
 # %% [markdown]
 # ## Beside plain self-supervision
 #
-# The same backbone, family and width with one space for everything, trained on as many views.
+# The network for comparison has the same backbone, family and width, but one space for everything.
+# It is trained on the same number of views.
 
 # %%
 plain = [setup.fit(seed, vanilla=True) for seed in config.all_seeds if config.vanilla]
@@ -104,17 +105,20 @@ print(f"{{metrics.write()}} written after {{metrics.record['seconds']:.0f}} s")
 
 
 def check(name: str) -> None:
-    """End the program, with one line, unless a notebook of this name can be started."""
+    """End the program, with one line that says why, if no notebook can have this name."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        sys.exit(f"'{name}' names no notebook: give small letters, digits and _, such as NAME=mine")
+        sys.exit(f"'{name}' names no notebook: use small letters, digits and _, as in NAME=mine")
     for path in sorted((ROOT / "book").glob(f"{name}.*")):
         sys.exit(f"book/{path.name} exists; give another NAME")
     if importlib.util.find_spec(name) or keyword.iskeyword(name):
-        sys.exit(f"'{name}' is a name in Python; give another NAME")
+        sys.exit(f"'{name}' is a name in Python already; give another NAME")
 
 
 def script(name: str, data: str) -> str:
-    """The text of the new notebook, as a .py in the percent format."""
+    """Return the text of the new notebook, as a .py in the percent format.
+
+    data: the default of `data_dir`; empty: that of the record.
+    """
     changed = {"out_dir": f"runs/{name}"} | ({"data_dir": data} if data else {})
     cell = parameters.cell(imagenet.Parameters, **changed)
     title = name.replace("_", " ").capitalize()
@@ -122,7 +126,7 @@ def script(name: str, data: str) -> str:
 
 
 def listed(toc: str, name: str) -> str:
-    """The table of contents with the notebook as the last of the experiments."""
+    """Return the table of contents `toc` with the notebook as the last of the experiments."""
     lines = toc.splitlines()
     i = lines.index("  - caption: Experiments") + 2
     while i < len(lines) and lines[i].startswith("      - file:"):
@@ -131,10 +135,10 @@ def listed(toc: str, name: str) -> str:
 
 
 def main() -> None:
-    """The command line: write the notebook and its line, say what comes next."""
+    """Run the command: write the notebook and its line, and print what to do next."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("name", help="of the notebook, such as mine")
-    parser.add_argument("--data", default="", help="a folder of images, or a dataset's name")
+    parser.add_argument("name", help="name of the notebook, such as mine")
+    parser.add_argument("--data", default="", help="a folder of images, or the name of a dataset")
     options = parser.parse_args()
     name, book, toc = options.name, ROOT / "book", ROOT / "_toc.yml"
     check(name)

@@ -23,28 +23,28 @@
 # samples. Then each assumption is dropped in turn.
 
 # %% tags=["parameters", "hide-input"]
-steps = 1500  # of training per encoder, each on fresh latents
-samples = 512  # latents per step; each gives M + 2 views
-seeds = 3  # independent runs; tables show mean ± std
+steps = 1500  # training steps of each encoder, all on fresh latents
+samples = 512  # latents per step; each has M + 2 views
+seeds = 3  # number of independent runs; tables show mean ± std
 content = 3  # dimensions of content in the headline experiments
-styles = [1, 1, 1]  # dimensions of each style there
-temperature = 0.7  # τ of the family entropy …
-weight = 3.0  # … and its λ, the same for every space
+styles = [1, 1, 1]  # dimensions of each style in these experiments
+temperature = 0.7  # τ of the family entropy
+weight = 3.0  # λ of the family entropy, the same for every space
 out_dir = "runs/numerical"  # weights, logs and metrics.json go here
-# Seldom changed. What is empty, 0 or None here follows the images, or is off.
-seed = 20  # the first of them
-precision = "auto"  # bf16, float32, or what is fast here
-device = "auto"  # cpu, cuda, cuda:1
-fresh = False  # set aside what out_dir holds and train anew
-profile = "standard"  # a label: what made this page
-study_steps = 0  # steps of each study; 0: a third of steps
-block_content = 4  # of content, where styles have several dimensions …
-block_styles = [2, 2]  # … and of each style there
-noise = 1.0  # standard deviation of what augmentation adds to a style
-lr = 0.002  # peak rate of AdamW
-width = 256  # of the encoder's hidden layers
-depth = 4  # hidden layers of the encoder
-probe_samples = 5000  # to fit a probe on, and to score it on
+# Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+seed = 20  # seed of the first run; the others take the next ones
+precision = "auto"  # bf16, float32, or auto: bf16 where the processor has it
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+fresh = False  # set aside earlier runs in out_dir and train again
+profile = "standard"  # name of the profile that made this page; only a label
+study_steps = 0  # training steps of each run in a study; 0: a third of steps
+block_content = 4  # dimensions of content where styles have several dimensions
+block_styles = [2, 2]  # dimensions of each style in that experiment
+noise = 1.0  # standard deviation of the noise that augmentation adds to a style
+lr = 0.002  # peak learning rate of AdamW
+width = 256  # width of the encoder's hidden layers
+depth = 4  # number of hidden layers of the encoder
+probe_samples = 5000  # samples to fit a probe on, and as many to score it on
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -68,10 +68,11 @@ display(Markdown(sentences.numerical_by(config.profile, **numerical.facts(config
 #
 # Content $c$ and styles $s_1, \dots, s_M$ come from one of three **regimes**. *Independent*: all
 # standard normal. *Statistical*: the dimensions within each block are correlated, by a random
-# (Wishart) matrix. *Causal*: content causes style, $s_m = \tanh(B_m c) + u_m$, with *exogenous*
-# noise $u_m$. The observation is $x = f(c, s)$, three well-conditioned linear maps with leaky
-# ReLUs between them. Augmentation $m$ adds noise to $s_m$ alone; the views share noise as [the
-# theory](theory.md) has it.
+# (Wishart) matrix. *Causal*: content causes style, $s_m = \tanh(B_m c) + u_m$, where $u_m$ is the
+# *exogenous* noise, the part of the style that content does not determine. The observation is
+# $x = f(c, s)$, where $f$ consists of three well-conditioned linear maps with leaky ReLUs between
+# them. Augmentation $m$ adds noise to $s_m$ alone; query and keys share this noise as in
+# [the theory](theory.md).
 
 
 # %%
@@ -99,9 +100,10 @@ plots.curves([run.log for run in runs["independent"]], spaces)
 #
 # ## Each space encodes its own block
 #
-# Rows are spaces, columns are what is predicted from them. Last row: the *ceiling*, what a
-# network of two hidden layers predicts from the observation $x$ itself with as many samples. ($h$
-# can exceed it: training saw far more samples than the probe.)
+# Rows are spaces, columns are what is predicted from them. The row `joined` is all spaces side by
+# side, `h` the encoder's features before they are mapped to the spaces. The last row is the
+# *ceiling*: what a network of two hidden layers predicts from the observation $x$ itself, with as
+# many samples. ($h$ can exceed it, since the encoder saw far more samples than the probe.)
 
 # %%
 targets = [*spaces, *(f"exogenous_{m}" for m in range(1, len(spaces)))]
@@ -119,8 +121,8 @@ display(Markdown(sentences.blocks_sentences(found, spaces)))
 #   content too: only the *joint* spread prevents the copy.
 # - In the **causal** regime space $m$ encodes $u_m$, not $s_m$. That is no failure: by
 #   {prf:ref}`cor-scalar` the optimum *is* the exogenous noise, the part of the style that content
-#   does not already determine. The R² against $s_m$ is what $u_m$ alone can predict of $s_m$.
-# - The content space predicts a part of $s_m$ there, because $c$ causes it.
+#   does not already determine. The R² for $s_m$ is what $u_m$ alone can predict of $s_m$.
+# - In this regime the content space predicts a part of $s_m$, because $c$ causes it.
 #
 # ## Blocks of several dimensions
 #
@@ -139,8 +141,8 @@ display(Markdown(sentences.given_content(table, styles)))
 # ## Two counterexamples
 #
 # **A turn that content chooses** (equation {eq}`turn`). Take the perfect embedding, $z = (c, s)$,
-# and turn each two-dimensional style by an angle that content sets. The objective cannot see it;
-# the probe can.
+# and turn each two-dimensional style by an angle that content sets. This does not change the
+# objective, but the probe no longer predicts the style.
 
 # %%
 pair = Latents(2, (2,), noise=config.noise)
@@ -154,8 +156,8 @@ planes["the same, content near one value"] = turned[band], colours[band]
 galleries.planes(planes)
 
 # %% [markdown]
-# Colour is the angle of $s$. In the middle it is gone: every place holds every colour. On the
-# right, among samples of almost equal $c_1$, it is back. In numbers:
+# Colour shows the angle of $s$. In the middle the angle is lost: every colour is at every place. On
+# the right, among samples with almost equal $c_1$, it is found again. In numbers:
 
 # %%
 score = {}
@@ -170,9 +172,9 @@ metrics.add("turn", [{"style_1": score}])
 display(Markdown(sentences.turn_sentence(score)))
 
 # %% [markdown]
-# **Content that winds twice** ({prf:ref}`ex-winding`): smooth, uniform in, uniform out, aligned,
-# yet every point on the right is reached from two points on the left, one of each colour. This is
-# why the theorem asks the encoder to be proper.
+# **Content that winds twice** ({prf:ref}`ex-winding`). This map of content is smooth and aligned,
+# and it maps the uniform law to the uniform law. Yet every point on the right is reached from two
+# points on the left, one of each colour. This is why the theorem asks the encoder to be proper.
 
 # %%
 square = torch.rand(4000, 2, generator=torch.Generator().manual_seed(STREAM + 78))
@@ -183,8 +185,8 @@ galleries.planes({"content": (square, tint), "wound": (wound(square), tint)})
 # ## Four families, same data, same steps
 #
 # All results above use `entropy`, the theorem's objective made trainable. The others replace the
-# joint entropy with weaker terms. A sphere of `simclr` needs one spare dimension per space and gets
-# it, with τ = 0.3. In the tables, `leak` is the largest R² of content from a style space.
+# joint entropy with weaker terms. Each sphere of `simclr` needs one dimension more than its block,
+# and gets it; its τ is 0.3. In the tables, `leak` is the largest R² of content from a style space.
 
 # %%
 spheres = tuple(size + 1 for size in base.spaces.sizes)
@@ -212,11 +214,11 @@ display(Markdown(tables.table(compared)))
 # Decorrelated is not independent: `vicreg` and `barlow` ask only for the former, and a style
 # space may then keep a function of content that is uncorrelated with it.
 #
-# **DCI-ES** of the joint code against every latent dimension
-# {cite:p}`eastwood2018,eastwood2023dci`: does each dimension of $z$ serve one factor, is each
-# factor in one dimension, how much is predicted, how easily, with how many dimensions? Within the
-# content block nothing asks for axes, so disentanglement and completeness of single dimensions
-# cannot be 1 here.
+# **DCI-ES** compares $z$, all spaces joined, with every latent dimension
+# {cite:p}`eastwood2018,eastwood2023dci`. Does each dimension of $z$ encode one factor
+# (disentanglement), is each factor encoded by one dimension (completeness), how much is predicted,
+# how easily, and from how many dimensions? The objective prefers no axes within the content space,
+# so disentanglement and completeness of single dimensions cannot be 1 here.
 
 # %%
 n = config.probe_samples
@@ -226,9 +228,9 @@ display(Markdown(tables.table(scores)))
 # %% [markdown]
 # ## What breaks
 #
-# Shorter runs, one change each, all with `entropy` on independent latents: weights λ fixed or
-# adaptive; content and style spaces too small or too large (in all other rows: exact); the number
-# of styles; one key that shares nothing; narrow augmentation.
+# These runs are shorter. Each makes one change, with `entropy` on independent latents: weights λ
+# fixed or adaptive; content and style spaces too small or too large (elsewhere the sizes are
+# exact); the number of styles; one key that shares no style; narrow augmentation.
 
 # %%
 steps = config.study_steps or max(1, config.steps // 3)
@@ -273,8 +275,8 @@ display(Markdown(sentences.study_sentences(studies, dropped, spaces[-1])))
 # - Latents are Gaussian, the mixing is square and well conditioned, sizes are known. None of this
 #   holds for photographs.
 # - τ and λ of `entropy` were chosen on other seeds (0 to 14) than those shown by default (from 20);
-#   the weights study above shows what λ changes. The other families have their usual weights and
-#   were not tuned: the comparison is at equal steps, not at each one's best.
+#   the study of weights above shows what λ changes. The other families have their usual weights and
+#   were not tuned: the comparison is at equal steps, not at the best settings of each family.
 # - An R² near 0 says that this probe, with these samples, finds nothing.
 #
 # At the scale of {cite:t}`vonkugelgen2021`, on a GPU: `papermill book/numerical.ipynb out.ipynb -p

@@ -17,58 +17,58 @@
 # %% [markdown]
 # # Sprites
 #
-# A sprite has a shape, a colour, a size, an angle and a place, and we drew it: every factor is
-# known. Augmentations change colour, size and place, the angle by little, the shape not at all. So
-# the theory says where each factor must go, colour to `appearance`, place to `spatial`, shape to
-# `content`, and this page checks. Then it takes the content of one sprite, the colour of a second
-# and the place of a third, and retrieves the image that has all three.
+# A sprite has a shape, a colour, a size, an angle and a place. We drew it, so every factor is
+# known. Augmentations change colour, size and place, the angle a little, and the shape not at all.
+# So the theory says which space must encode each factor: `appearance` the colour, `spatial` the
+# place, `content` the shape. This page checks it. Then it takes the content of one sprite, the
+# colour of a second and the place of a third, and retrieves the image that has all three.
 
 # %% tags=["parameters", "hide-input"]
 epochs = 20  # passes over the training images
-seeds = 3  # independent runs; tables show mean ± std
-max_images = 20000  # training images, drawn from 7,372,800
-strength = "strong"  # weak, medium, strong, shifted, full_circle
-groups = ["appearance", "spatial"]  # groups with a style space
+seeds = 3  # number of independent runs; tables show mean ± std
+max_images = 20000  # training images, drawn from 7,372,800 sprites
+strength = "strong"  # augmentations: weak, medium, strong, shifted, full_circle
+groups = ["appearance", "spatial"]  # augmentation groups that get a style space
 family = "entropy"  # simclr, vicreg, barlow, entropy
 sizes = [4, 3, 5]  # dimensions of content and of each style space
 out_dir = "runs/sprites"  # weights, logs and metrics.json go here
-# Seldom changed. What is empty, 0 or None here follows the images, or is off.
-seed = 20  # the first of them
-precision = "auto"  # bf16, float32, or what is fast here
-device = "auto"  # cpu, cuda, cuda:1
-fresh = False  # set aside what out_dir holds and train anew
-profile = "standard"  # a label: what made this page
-image_size = 32  # pixels a side; the original has 64
-lambdas = [1.0]  # weight of each space's alignment, or one for all
-temperature = 0.0  # τ of the family; 0: its own
-loss_settings = {}  # others of the family, such as {"beta": 0.01}
-content_spread = 0.0  # weight of a spread of content alone
-adaptive = False  # let dual ascent set the weights while training …
-epsilon = 0.1  # … so that no misalignment c_m is above this
-dual_rate = 0.01  # learning rate of that ascent
-dual_warmup_epochs = None  # before λ moves; None: a tenth of epochs
-paired = False  # one key per image, cycling: cost does not grow with groups
+# Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+seed = 20  # seed of the first run; the others take the next ones
+precision = "auto"  # bf16, float32, or auto: bf16 where the processor has it
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+fresh = False  # set aside earlier runs in out_dir and train again
+profile = "standard"  # name of the profile that made this page; only a label
+image_size = 32  # pixels a side; the original dSprites has 64
+lambdas = [1.0]  # λ: weight of each space's alignment, or one for all
+temperature = 0.0  # τ of simclr or entropy; 0: the family's default
+loss_settings = {}  # other settings of the family, such as {"beta": 0.01} for barlow
+content_spread = 0.0  # weight of a further spread, of the content space alone; 0: none
+adaptive = False  # adjust λ by dual ascent while training …
+epsilon = 0.1  # … so that each misalignment c_m is at most this
+dual_rate = 0.01  # learning rate of the dual ascent
+dual_warmup_epochs = None  # epochs before the dual ascent begins; None: a tenth of all
+paired = False  # one key per image, cycling: the cost does not grow with groups
 backbone = "vgg"  # cnn, vgg, resnet18, resnet34, resnet50
 width = 16  # channels of the first layer of cnn and vgg
 hidden = [512]  # widths of the projector's hidden layers
-separate_style = False  # a projector of their own for the styles
+separate_style = False  # give the styles a projector of their own
 init = ""  # trained weights to begin from: a file or a run's folder
-backbone_rate = 1.0  # share of lr for loaded weights; 0: frozen
+backbone_rate = 1.0  # learning rate of loaded weights, as a share of lr; 0: frozen
 batch_size = 128  # images per step, over all devices
 optimizer = "adamw"  # adamw, lars or sgd
 lr = 0.004  # peak learning rate (lars and sgd: per 256 images)
-weight_decay = 1e-06  # not on biases and normalisation
-warmup_epochs = None  # of rising lr; None: a tenth of epochs
+weight_decay = 1e-06  # strength of weight decay; biases and normalisation have none
+warmup_epochs = None  # epochs in which lr rises; None: a tenth of all
 clip = 0.0  # largest norm of the gradient; 0: no clipping
 compile = False  # compile the network with torch.compile
 devices = 1  # processes that train together
-sync_batchnorm = True  # batch normalisation over all devices
-save_every = 0  # steps between checkpoints; 0: epochs
-log_every = 0  # steps between lines of the log; 0: preset
-continuous = False  # draw factors and hue from their ranges, not a grid
-npz = ""  # the original dSprites file; its pixels then replace ours
-probe_images = 4000  # sprites that the probes are fitted on, and held-out ones
-study_epochs = 0  # epochs of each study; 0: a quarter of epochs
+sync_batchnorm = True  # batch normalisation over the images of all devices
+save_every = 0  # steps between further checkpoints; 0: one per epoch only
+log_every = 0  # steps between lines of the log; 0: by the length of the run
+continuous = False  # draw factors and hue from continuous ranges, not from a grid
+npz = ""  # path of the original dSprites file; empty: sprites are rendered
+probe_images = 4000  # sprites to fit probes on, and as many held-out ones to score on
+study_epochs = 0  # epochs of each run in a study; 0: a quarter of epochs
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -90,28 +90,28 @@ display(Markdown(sentences.made_by("sprites", config.profile, facts)))
 # %% [markdown]
 # ## The images
 #
-# The factors of dSprites {cite:p}`dsprites17`, rendered by signed distance, in the ten colours of
-# Tableau's palette. Each row changes one.
+# The images have the factors of dSprites {cite:p}`dsprites17`, rendered from signed distances, in
+# the ten colours of Tableau's palette. Each row varies one factor.
 
 # %%
 galleries.sheet(dsprites.contact_sheet(config.image_size))
 
 # %% [markdown]
-# Beside the original's published description: the same counts and ranges (3 shapes, scale 0.5 to
-# 1 in 6 steps, orientation 0 to 2π in 40, x and y in 32; 737,280 white images of 64 × 64) and the
-# same order. What differs: edges are one pixel soft where the original's pixels are 0 or 1; the
-# outlines are our own, of about its sizes; plus colour as an extra factor. With the original's
-# file, `-p npz FILE` uses its pixels.
+# Counts, ranges and order are those of the original's published description: 3 shapes, 6 scales
+# from 0.5 to 1, 40 orientations from 0 to 2π, 32 values of x and of y, so 737,280 white images of
+# 64 × 64. Three things differ. Edges are one pixel soft, where the original's pixels are 0 or 1.
+# The outlines are our own, of about the same size. Colour is an extra factor. If you have the
+# original's file, `-p npz FILE` uses its pixels.
 #
 # ## What each view shares
 #
 # Zoom, rotation and translation are the group `spatial`, colour jitter and greyscale the group
-# `appearance`. Every hue is drawn, and zoom changes size by more than sprites differ in it.
-# Sprites turn and grow about their own centre, and translation does not shift them from where
-# they were but puts them somewhere: a shift that keeps a sprite in view cannot hide whether it
-# was on the left, and whatever is not hidden is content (below: `shifted`). Rotation is by 15° at
-# most, which hides little of the orientation: it should be content here, and style where the full
-# circle is drawn.
+# `appearance`. Every hue is drawn, and zoom changes the size by more than sprites differ in it.
+# Sprites rotate and grow about their own centre. Translation does not shift a sprite from its
+# place; it puts the sprite at a new place that is drawn. A shift that keeps a sprite in view could
+# not hide whether it was on the left, and whatever is not hidden is content (see `shifted` below).
+# Rotation is by 15° at most, which hides little of the orientation. So orientation should be
+# content here, and style where every angle is drawn.
 
 # %%
 names = setup.spaces.names
@@ -119,7 +119,7 @@ originals = setup.val.fetch(torch.arange(5)).float() / 255
 batch = setup.views(originals, torch.Generator().manual_seed(4))  # [V, B, 3, S, S]
 titles = ["query", *(f"key {m}" for m in range(len(batch) - 1))]
 shares = ["draws t", "shares content", *(f"+ {name}" for name in names[1:])]
-shares = ["draws t", "shares: in turn"] if config.paired else shares
+shares = ["draws t", "shares: cycling"] if config.paired else shares
 galleries.views(originals, Normalise().undo(batch), titles, shares)
 
 # %% [markdown]
@@ -135,9 +135,11 @@ plots.curves([run.log for run in runs], names)
 # %% [markdown]
 # ## Every factor from every space
 #
-# Held-out sprites, plain, the network frozen. Shape and colour: accuracy (chance 0.33 and 0.10).
-# The others: R², orientation by sine and cosine of the angle times the shape's symmetry (a square
-# looks the same after a quarter turn, an ellipse after half of one).
+# The network is frozen, and probes predict each factor of held-out sprites that are not augmented.
+# The rows are the backbone's features `h`, each space, and all spaces side by side (`joined`). For
+# shape and colour the score is accuracy (chance is 0.33 and 0.10), for the other factors R².
+# Orientation is predicted as sine and cosine of the angle times the shape's symmetry: a square
+# looks the same after a quarter turn, an ellipse after half a turn.
 
 # %%
 factors = sprites.targets(setup)
@@ -146,8 +148,8 @@ display(plots.heatmap(strong, columns=factors))
 display(Markdown(sentences.sprites_promises(strong, names, setup.views.homes(factors))))
 
 # %% [markdown]
-# **DCI-ES** of the joined code {cite:p}`eastwood2018,eastwood2023dci`, shape and colour as one
-# column per class, angles as sine and cosine:
+# **DCI-ES** {cite:p}`eastwood2018,eastwood2023dci` of all spaces joined, with shape and colour as
+# one column per class, and angles as sine and cosine:
 
 # %%
 scores = metrics.add("dci_es", [{"joined": sprites.dci_es(setup, run)} for run in runs])
@@ -166,8 +168,8 @@ galleries.neighbours(setup.val_probe.pixels, nearest)
 # %% [markdown]
 # ## Beside plain self-supervision
 #
-# The same network, family, embedding width and augmentations, no style spaces, the same number of
-# views.
+# The network for comparison has the same backbone, family, embedding width and augmentations, but
+# no style spaces. It is trained on the same number of views.
 
 # %%
 plain = [setup.fit(seed, vanilla=True) for seed in config.all_seeds]
@@ -177,12 +179,12 @@ plots.heatmap(vanilla, ["h", "content"], factors, title="plain SSL")
 # %% [markdown]
 # ## Style swap by retrieval
 #
-# Take the content of sprite A (shape and orientation), the appearance of B, and from C its size and
-# place: which image of a gallery is nearest, when the distances in the three spaces are added? The
-# gallery holds every held-out sprite of 100 sizes and places in all shapes, five angles and all
-# colours, so nearly right answers abound. Plain self-supervision has one embedding and cannot be
-# told which part to match: the three distances are taken in its $h$. (Row and column `h`: the same
-# with the $h$ of our own network. A green frame: right in all of it.)
+# Take the content of sprite A (shape and orientation), the appearance of B, and the size and place
+# of C. Which image of a gallery is nearest, if the distances in the three spaces are added? The
+# gallery holds every held-out sprite with one of 100 pairs of size and place, in all shapes, five
+# angles and all colours, so many of its images are nearly right. Plain self-supervision has a
+# single embedding, so all three distances are measured in its $h$. (Row and column `h` do the same
+# with the $h$ of our own network. A green frame marks an image that is right in everything.)
 
 # %%
 task = swap.swap_task(200, config.seed, size=config.image_size)
@@ -196,9 +198,9 @@ display(Markdown(tables.table(swapped)))
 # %% [markdown]
 # ## Four styles
 #
-# Colour, zoom, translation and rotation, each with a space of its own, now with every angle drawn
-# (`full_circle`). About the image's centre a rotation would move the sprite as well, and position
-# belong to two groups; about its own centre it does not.
+# Colour, zoom, translation and rotation now have a space each, and every angle is drawn
+# (`full_circle`). A rotation about the image's centre would move the sprite as well, so position
+# would belong to two groups; a rotation about the sprite's own centre does not move it.
 
 # %%
 finer = {"groups": ("color", "zoom", "translation", "rotation"), "sizes": (4, 3, 1, 2, 3)}
@@ -220,11 +222,12 @@ display(Markdown("Style swap, orientation from A:\n\n" + tables.table(apart)))
 # %% [markdown]
 # ## What matters
 #
-# Shorter runs of one seed, one change each: strength of the augmentations (`shifted`: a shift as
-# far as keeps sprites in view instead of a drawn place; `full_circle`: every angle, with two
-# style spaces); weights λ fixed or adaptive; the family (its own usual sizes and weights); one
-# key per image, cycling (`paired`), with the same number of views in all; a projector of their
-# own for the styles; a network of strided convolutions without max-pools.
+# These runs are shorter, have one seed, and make one change each: the strength of the augmentations
+# (`shifted`: sprites are shifted, by as much as keeps them in view, instead of put at a drawn
+# place; `full_circle`: every angle, with two style spaces); weights λ fixed or adaptive; the
+# family, with its usual sizes and weights; one key per image, cycling (`paired`), with the same
+# number of views in all; a projector of their own for the styles; a network of strided convolutions
+# without max-pools.
 
 # %%
 study_epochs = config.study_epochs or max(1, config.epochs // 4)
@@ -263,11 +266,13 @@ plots.dots(studies, shown)
 #   but not without bound: what an augmentation does not hide counts as content, and other spaces
 #   may encode it too. Where zoom shares its space with translation and rotation, the spaces
 #   together may also lose some of it; compare the four styles, where zoom has a space of its own.
-# - With every angle drawn and two style spaces (`full_circle`) shape suffers; compare it with the
-#   four spaces above, which see every angle too. Longer runs of `full_circle` may differ.
-# - A grey sprite stays grey under every colour jitter: of the ten colours, that one is content
-#   unless greyscale is drawn often.
-# - Studies have one seed and a fraction of the training: they show directions, not sizes.
+# - With every angle drawn and two style spaces (`full_circle`) shape is predicted less well;
+#   compare the four spaces above, which are trained with every angle too. Longer runs of
+#   `full_circle` may differ.
+# - A grey sprite stays grey under every colour jitter: of the ten colours, grey is content unless
+#   greyscale is drawn often.
+# - The studies have one seed and a fraction of the training: they show the direction of an effect,
+#   not its size.
 # - An R² near 0 says that this probe, with these samples, finds nothing.
 #
 # At the paper's scale, on a GPU: `papermill book/sprites.ipynb out.ipynb -f

@@ -1,7 +1,8 @@
-"""Bring into step what is written twice: `make sync`.
+"""Make the things agree that are written in two places: `make sync`.
 
-A notebook and its .py (the newer one wins); a notebook's parameters cell and the record that it
-reads; the map and the table of "How the code is laid out" and the imports.
+These are a notebook and its .py (the newer one is copied to the other); a notebook's parameters
+cell, written from the record that it reads; and the map and the table on the page "How the code is
+laid out", written from the imports.
 """
 
 from __future__ import annotations
@@ -21,21 +22,25 @@ CELL = re.compile(r'(?<=\n# %% tags=\["parameters", "hide-input"\]\n).*?(?=\n\n#
 
 
 def record(script: str) -> type[parameters.Parameters] | None:
-    """The record that a notebook reads its parameters into, by `imagenet.Parameters.read(…)`."""
+    """Return the record that a notebook uses, from its line `imagenet.Parameters.read(…)`.
+
+    script: the notebook's .py. It is None if the notebook has no such line.
+    """
     name = re.search(r"(\w+)\.Parameters\.read\(", script)
     return importlib.import_module(f"msr.experiments.{name[1]}").Parameters if name else None
 
 
 def values(cell: str, kind: type[parameters.Parameters]) -> dict:
-    """The defaults that a parameters cell has for the fields of a record."""
+    """Return {name: default} as a parameters cell has them, for the fields of a record."""
     found = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(cell).body}
     return {name: value for name, value in found.items() if name in kind.model_fields}
 
 
 def fresh(script: str, name: str) -> str:
-    """A notebook's .py with its parameters cell written anew from its record.
+    """Return a notebook's .py with its parameters cell written again from its record.
 
-    The notebook of the record's name has the record's defaults; any other keeps its own.
+    script: the .py as it is. name: of the notebook. The notebook that has the record's name gets
+    the record's defaults; any other notebook keeps its own defaults.
     """
     kind, cell = record(script), CELL.search(script)
     if kind is None or cell is None:
@@ -45,13 +50,13 @@ def fresh(script: str, name: str) -> str:
 
 
 def pair(notebooks: list[Path]) -> None:
-    """Let jupytext bring notebooks and their .py into step."""
+    """Let jupytext copy the newer of each notebook and its .py to the other."""
     command = [sys.executable, "-m", "jupytext", "--quiet", "--sync", *map(str, notebooks)]
     subprocess.run(command, check=True)
 
 
 def stated(page: str) -> str:
-    """The page of the layout with the imports of every room in the last column of its table."""
+    """Return the page of the layout with the imports of each room in its table's last column."""
     lines = page.splitlines()
     for i, line in enumerate(lines):
         room = re.match(r"\| `(\w+)` \|", line)
@@ -62,7 +67,7 @@ def stated(page: str) -> str:
 
 
 def main() -> None:
-    """Bring the whole book into step."""
+    """Update the notebooks, their parameters cells, and the map and table of the code."""
     notebooks = sorted(BOOK.glob("*.ipynb"))
     pair(notebooks)
     for path in (notebook.with_suffix(".py") for notebook in notebooks):

@@ -17,63 +17,63 @@
 # %% [markdown]
 # # Transfer: does kept style help elsewhere?
 #
-# A representation is worth what it does on tasks that nobody had in mind. Here frozen networks,
-# one with style spaces and one of plain self-supervision trained on the same number of views, are
-# judged by **linear classification of other images**, space by space. The claim under test: tasks
-# that depend on what the augmentations change (colour, place) gain from style that was kept;
-# tasks of content should lose nothing.
+# The worth of a representation shows on tasks that nobody had in mind when it was trained. Here
+# frozen networks, with style spaces and of plain self-supervision, trained on the same number of
+# views, are judged by **linear classification of other images**, space by space. The claim to be
+# tested: tasks that depend on what the augmentations change (colour, place) gain from style that
+# was kept, and tasks of content lose nothing.
 
 # %% tags=["parameters", "hide-input"]
-tasks = []  # folders, such as ["content:FOLDER", "spatial:OTHER"]; empty: renderings
+tasks = []  # folders, such as ["content:FOLDER", "spatial:OTHER"]; empty: rendered
 data_dir = ""  # folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes
-image_size = 0  # pixels a side; 0: 48 for the shapes, else 64, on a GPU 224
+image_size = 0  # pixels a side; 0: rendered 48, a named set's own, else 64 (GPU: 224)
 epochs = 40  # passes over the training images
-seeds = 3  # independent runs; tables show mean ± std
-groups = ["appearance", "spatial"]  # groups with a style space
+seeds = 3  # number of independent runs; tables show mean ± std
+groups = ["appearance", "spatial"]  # augmentation groups that get a style space
 task_images = 1000  # images of each task to fit on, and as many to score on
 out_dir = "runs/transfer"  # weights, logs and metrics.json go here
-# Seldom changed. What is empty, 0 or None here follows the images, or is off.
-seed = 10  # the first of them
-precision = "auto"  # bf16, float32, or what is fast here
-device = "auto"  # cpu, cuda, cuda:1
-fresh = False  # set aside what out_dir holds and train anew
-profile = "standard"  # a label: what made this page
-max_images = 0  # at most so many training images; 0: all
+# Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+seed = 10  # seed of the first run; the others take the next ones
+precision = "auto"  # bf16, float32, or auto: bf16 where the processor has it
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+fresh = False  # set aside earlier runs in out_dir and train again
+profile = "standard"  # name of the profile that made this page; only a label
+max_images = 0  # largest number of training images; 0: all (rendered: 2000)
 family = ""  # simclr, vicreg, barlow, entropy; empty: follows the images
 sizes = []  # dimensions of content and each style space, such as [64, 32, 32]
-lambdas = []  # weight of each space's alignment, or one for all
-temperature = 0.0  # τ of the family; 0: its own
-loss_settings = {}  # others of the family, such as {"beta": 0.01}
-content_spread = 0.0  # weight of a spread of content alone
-adaptive = False  # let dual ascent set the weights while training …
-epsilon = 0.1  # … so that no misalignment c_m is above this
-dual_rate = 0.01  # learning rate of that ascent
-dual_warmup_epochs = None  # epochs before it; None: preset
-paired = False  # one key per image, cycling: cost does not grow with groups
-backbone = ""  # cnn, vgg, resnet18, resnet34, resnet50, mlp
-width = 0  # channels of the first layer of cnn and vgg
-hidden = []  # widths of the projector's hidden layers
-separate_style = False  # a projector of their own for the styles
+lambdas = []  # λ: weight of each space's alignment, or one for all; empty: the family's
+temperature = 0.0  # τ of simclr or entropy; 0: the family's default
+loss_settings = {}  # other settings of the family, such as {"beta": 0.01} for barlow
+content_spread = 0.0  # weight of a further spread, of the content space alone; 0: none
+adaptive = False  # adjust λ by dual ascent while training …
+epsilon = 0.1  # … so that each misalignment c_m is at most this
+dual_rate = 0.01  # learning rate of the dual ascent
+dual_warmup_epochs = None  # epochs before the dual ascent begins; None: 1
+paired = False  # one key per image, cycling: the cost does not grow with groups
+backbone = ""  # cnn, vgg, resnet18, resnet34, resnet50, mlp; empty: follows the images
+width = 0  # channels of the first layer of cnn and vgg; 0: follows the images
+hidden = []  # widths of the projector's hidden layers; empty: follows the images
+separate_style = False  # give the styles a projector of their own
 init = ""  # trained weights to begin from: a file or a run's folder
-backbone_rate = 1.0  # share of lr for loaded weights; 0: frozen
-batch_size = 0  # images per step, over all devices
-optimizer = ""  # adamw, lars or sgd
-lr = 0.0  # peak learning rate (lars and sgd: per 256 images)
-weight_decay = 1e-06  # not on biases and normalisation
-warmup_epochs = None  # of rising lr; None: preset
+backbone_rate = 1.0  # learning rate of loaded weights, as a share of lr; 0: frozen
+batch_size = 0  # images per step, over all devices; 0: follows the images
+optimizer = ""  # adamw, lars or sgd; empty: follows the images
+lr = 0.0  # peak learning rate (lars, sgd: per 256 images); 0: follows the images
+weight_decay = 1e-06  # strength of weight decay; biases and normalisation have none
+warmup_epochs = None  # epochs in which lr rises; None: follows the images
 clip = 0.0  # largest norm of the gradient; 0: no clipping
 compile = False  # compile the network with torch.compile
 devices = 1  # processes that train together
-sync_batchnorm = True  # batch normalisation over all devices
-save_every = 0  # steps between checkpoints; 0: epochs
-log_every = 0  # steps between lines of the log; 0: preset
+sync_batchnorm = True  # batch normalisation over the images of all devices
+save_every = 0  # steps between further checkpoints; 0: one per epoch only
+log_every = 0  # steps between lines of the log; 0: by the length of the run
 val_dir = ""  # held-out images; empty: val/ in data_dir, else a tenth of it
-max_bad = 0.1  # share of files that may be unreadable; these are skipped
-augmentation = ""  # weak, medium, strong, small, shapes; empty: preset
-num_workers = 2  # processes that decode files, on each device
+max_bad = 0.1  # share of files that may be unreadable; those are skipped
+augmentation = ""  # weak, medium, strong, small or shapes; empty: follows the images
+num_workers = 2  # processes that decode image files, for each device
 shots = 0  # images per class that the probe sees; 0: all of them
-n_l2 = 9  # penalties that the probe chooses among
-trained = ""  # where runs of these parameters lie, such as runs/imagenet
+n_l2 = 9  # number of penalties that the probe chooses among
+trained = ""  # folder of earlier runs with these parameters, such as runs/imagenet
 
 # %% tags=["hide-input"]
 from IPython.display import Markdown, display
@@ -93,10 +93,10 @@ display(Markdown(sentences.made_by("transfer", config.profile, setup.facts(probe
 #
 # Each task is a set of images with one label, and belongs to a **kind**: what decides the label.
 # *Content* is what no augmentation changes (which shape, which texture), *appearance* what the
-# colour augmentations change, *spatial* what the crop changes. Unless `tasks` names folders of
-# yours, the tasks are rendered: fresh drawings of the world that the networks were trained on
-# (`shapes`), and another world that they never saw (`sprites`). Sets of the CIFAR kind join in
-# where they lie in `~/.cache/msr`.
+# colour augmentations change, *spatial* what the crop changes. Unless `tasks` names your own
+# folders, the tasks use rendered images: new ones of the kind that the networks are trained on by
+# default (`shapes`), and a kind that they never saw (`sprites`). CIFAR-10, CIFAR-100 and STL-10 are
+# added if they are found in `~/.cache/msr`.
 
 # %%
 kinds = {task.name: task.kind for task in downstream}
@@ -107,7 +107,7 @@ galleries.sheet({world: task.train.pixels[:8] for world, task in seen})
 # %% [markdown]
 # ## The probe
 #
-# The network is frozen. On the features $f(x)$ of each space, standardised, a linear classifier
+# The network is frozen. For each space, a linear classifier of its standardised features $f(x)$
 # minimises
 #
 # $$
@@ -117,15 +117,16 @@ galleries.sheet({world: task.train.pixels[:8] for world, task in seen})
 # $$
 #
 # by L-BFGS. The penalty $\alpha$ is chosen between $10^{-6}$ and $10^5$ on a fifth of the training
-# images, then the fit is made on all of them: the protocol of {cite:t}`ericsson2021`. With `shots`
-# above zero the classifier sees only that many images of each class, in five draws. What is scored
-# is accuracy on images that neither network nor probe has seen.
+# images, then the classifier is fitted on all of them, as in {cite:t}`ericsson2021`. With `shots`
+# above zero it is fitted on only that many images of each class, and the score is the mean over
+# five draws of them. The score is the accuracy on images that neither the network nor the probe has
+# seen.
 
 # %% [markdown]
 # ## With style spaces, and without
 #
-# Equal compute: the plain network sees two views an image, the other one view more per style space,
-# so the plain one trains for more epochs.
+# Both networks have equal compute. The plain network sees two views per image; the other one sees
+# one more view for each style space. So the plain network trains for more epochs.
 
 # %%
 runs = [setup.fit(seed) for seed in config.all_seeds]
@@ -147,10 +148,10 @@ plots.heatmap(both, columns=order, names={name: f"{name} ({kinds[name]})" for na
 # %% [markdown]
 # ## What to notice
 #
-# Look down each column: which space predicts the label? If the spaces hold what they promise,
-# content leads in the tasks of content, appearance in those of colour, spatial in those of place.
-# The last two rows are the plain network's: all that its embedding keeps is called content. Over
-# the tasks of each kind:
+# Read each column from top to bottom: which space predicts the label? If the theory holds, content
+# leads in the tasks of content, appearance in those of colour, and spatial in those of place. The
+# last two rows are those of the plain network, whose whole embedding is called content. The mean
+# over the tasks of each kind:
 
 
 # %%
@@ -166,10 +167,10 @@ display(Markdown(sentences.task_promises(of_kind, names)))
 # %% [markdown]
 # ## Against plain self-supervision
 #
-# The same seeds, paired: the difference in accuracy, task by task, of the backbone's $h$ and of the
-# embedding (all spaces joined, against the plain network's one space). Bars are the corrected
-# t-intervals over seeds; a filled point is one whose interval excludes zero. Anything else is no
-# difference that these seeds can show.
+# Runs with the same seed are compared: the difference in accuracy, task by task, of the backbone's
+# $h$ and of the embedding (all spaces joined, against the one space of the plain network). Bars are
+# the corrected t-intervals over seeds. A point is filled if its interval excludes zero; for the
+# others, these seeds show no clear difference.
 
 # %%
 pairs = {"h − plain h": ("h", "h"), "joined − plain embedding": ("joined", "content")}
@@ -189,17 +190,19 @@ display(Markdown(tables.verdicts(by_task)))
 # %% [markdown]
 # ## Limitations
 #
-# - **Few seeds.** With three, an interval is several standard deviations of the difference wide on
-#   each side: only plain differences show. Give more `seeds`.
-# - **Linear.** A label that is encoded nonlinearly scores low: a place in three dimensions of a
-#   space need not be cut out by planes. Chance is written beside each task above.
-# - **Rendered.** Both worlds are drawings. On photographs (`-p tasks content:FOLDER`) content is
-#   harder and style is less of the picture.
-# - **Who is trained on what.** A task on `shapes` is of the world that was trained on, though of
-#   other drawings; the sprites are not, and what holds for both is more than what holds for one.
+# - **Few seeds.** With two or three seeds, an interval extends by several standard deviations of
+#   the difference to each side, so only large differences are clear. Use more `seeds`.
+# - **Linear.** A label that is encoded nonlinearly has a low score: in a space of three dimensions,
+#   for example, the places of objects need not be separated by planes. The table of tasks above
+#   gives the accuracy of chance.
+# - **Rendered.** Both kinds of images are drawings. On photographs (`-p tasks content:FOLDER`)
+#   content is harder to predict, and style is a smaller part of the image.
+# - **Images like those of training.** By default the networks are trained on shapes, so the tasks
+#   on `shapes` use new images of a known kind; those on `sprites` do not. What holds for both kinds
+#   is better supported than what holds for one.
 #
-# Your own network, on your own folders: `papermill book/transfer.ipynb out.ipynb -p data_dir FOLDER
-# -p tasks content:BIRDS,appearance:FLOWERS`.
+# To test your own network on your own folders: `papermill book/transfer.ipynb out.ipynb -p data_dir
+# FOLDER -p tasks content:BIRDS,appearance:FLOWERS`.
 
 # %% [markdown]
 # ## Check

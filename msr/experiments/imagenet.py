@@ -1,6 +1,7 @@
 """The experiment on any images: photographs in a folder, a named set, or rendered shapes.
 
-Named after its notebook, `book/imagenet.ipynb`. Parameters that are left empty follow the images.
+It is named after its notebook, `book/imagenet.ipynb`. Parameters that are left empty get values
+that suit the images.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from msr.spaces import Spaces
 from msr.train import pick_device
 from msr.views import Views
 
-# What a parameter left empty becomes, by the images. `dim`: the joint embedding's width, half of
-# it content.
+# Values of the parameters that are left empty, for each kind of images. `dim` is the width of the
+# joint embedding, half of it content.
 SHAPES: dict[str, Any] = {
     "family": "entropy",
     "sizes": (8, 4, 4),
@@ -57,22 +58,25 @@ PAPER = PHOTOGRAPHS | {
     "warmup_epochs": 10.0,
     "augmentation": "medium",
 }
-LARGE = 224  # pixels a side from which the paper's setting is the default
-LR = {"adamw": 1e-3, "lars": 0.3, "sgd": 0.3}  # of other families and optimizers than the preset's
-N_SHAPES, N_VAL, MIN_VAL = 2000, 1000, 20  # rendered images; the fewest to probe with
+LARGE = 224  # images of at least so many pixels a side have the paper's setting by default
+LR = {"adamw": 1e-3, "lars": 0.3, "sgd": 0.3}  # where family or optimizer is not the preset's
+# numbers of rendered images for training and held out; fewest held-out images to score a probe on
+N_SHAPES, N_VAL, MIN_VAL = 2000, 1000, 20
 
 
 class FolderParameters(ImageParameters):
-    """What experiments on a user's images share: where these are and how they are read."""
+    """Parameters of experiments on a user's images: where these are and how they are read."""
 
     data_dir: str = parameter("", "folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes")
     val_dir: str = parameter("", "held-out images; empty: val/ in data_dir, else a tenth of it")
     max_bad: Number = parameter(
-        0.1, "share of files that may be unreadable; these are skipped", decides=False, ge=0, le=1
+        0.1, "share of files that may be unreadable; those are skipped", decides=False, ge=0, le=1
     )
-    augmentation: str = parameter("", "weak, medium, strong, small, shapes; empty: preset")
+    augmentation: str = parameter(
+        "", "weak, medium, strong, small or shapes; empty: follows the images"
+    )
     num_workers: Whole = parameter(
-        2, "processes that decode files, on each device", decides=False, ge=0
+        2, "processes that decode image files, for each device", decides=False, ge=0
     )
 
 
@@ -94,22 +98,30 @@ class Parameters(FolderParameters):
     out_dir: str = parameter(
         "runs/imagenet", "weights, logs and metrics.json go here", decides=False
     )
-    vanilla: bool = parameter(True, "train plain self-supervision beside it", decides=False)
+    vanilla: bool = parameter(
+        True, "also train plain self-supervision, for comparison", decides=False
+    )
     probe_images: Whole = parameter(
-        4000, "training images that the probes are fitted on", decides=False, ge=50
+        4000,
+        "largest number of images to fit probes on, and to score them on",
+        decides=False,
+        ge=50,
     )
 
 
 def prepare(config: Parameters) -> Setup:
-    """Fill in what was left empty, check that all fits together, load the data.
+    """Fill in what was left empty, check that the parameters fit together, and load the images.
 
-    Raises ValueError, one line, before any work.
+    Raises ValueError, one line, before any training.
     """
     return load_data(plan(config), config, config.probe_images)
 
 
 def plan(asked: FolderParameters) -> Plan:
-    """Return what the parameters decide before any image is read. Raises ValueError."""
+    """Return everything that the parameters decide before any image is read.
+
+    Raises ValueError, one line, for parameters that do not fit together.
+    """
     device = pick_device(asked.device)
     config = filled(asked, device)
     groups, size = config.groups, config.image_size
@@ -121,7 +133,10 @@ def plan(asked: FolderParameters) -> Plan:
 
 
 def filled(asked: FolderParameters, device: torch.device) -> Any:
-    """Return the parameters with everything that was left empty filled in."""
+    """Return the parameters with everything filled in that was left empty.
+
+    Raises ValueError, one line, for images of less than 16 pixels a side.
+    """
     data_dir = asked.data_dir or os.environ.get("IMAGENET_DIR", "")
     size = asked.image_size or native_size(data_dir, device)
     if size < 16:
@@ -143,7 +158,11 @@ def filled(asked: FolderParameters, device: torch.device) -> Any:
 
 
 def load_data(plan: Plan, asked: FolderParameters, probe_images: int) -> Setup:
-    """Return the plan with its images. Raises ValueError, one line, where there are too few."""
+    """Return the plan with its images, which are read or rendered here.
+
+    asked: the parameters as they were given. probe_images: the most images to fit probes on, and to
+    score them on. Raises ValueError, one line, if there are too few images.
+    """
     config: Any = plan.config
     train, val, source = read_images(config, probe_images, plan.device)
     if len(val) < MIN_VAL:
@@ -168,7 +187,11 @@ def load_data(plan: Plan, asked: FolderParameters, probe_images: int) -> Setup:
 
 
 def read_images(config: Any, max_val: int, device: torch.device) -> tuple[Images, Images, str]:
-    """Return (train, val, what they are in words)."""
+    """Return (training images, held-out images, what they are in words).
+
+    max_val: the largest number of held-out images read from files. device: where images are
+    rendered. Raises ValueError, one line, for images that cannot be read.
+    """
     if config.data_dir and config.data_dir not in RENDERED:
         train, val = load(
             config.data_dir,
@@ -191,9 +214,10 @@ def read_images(config: Any, max_val: int, device: torch.device) -> tuple[Images
 
 
 def native_size(data_dir: str, device: torch.device) -> int:
-    """Return the side of a view when none is given.
+    """Return the side of a view, in pixels, for an `image_size` of 0.
 
-    48 for rendered images, a torchvision set's own, else 224 on a GPU and 64 on a CPU.
+    It is 48 for rendered images, and that of its images for a torchvision set; for other images it
+    is 224 on a GPU and 64 on a CPU.
     """
     if not data_dir or data_dir in RENDERED:
         return 48
@@ -202,7 +226,10 @@ def native_size(data_dir: str, device: torch.device) -> int:
 
 
 def even_sizes(width: int, styles: int) -> Sequence[int]:
-    """Return half of the width for content and the rest split evenly; all of it without styles."""
+    """Return sizes of content and of each style space that add up to `width`.
+
+    Content gets half of it, or all if there are no styles; the styles share the rest evenly.
+    """
     if not styles:
         return [width]
     style = width // (2 * styles)

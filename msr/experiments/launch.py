@@ -1,4 +1,4 @@
-"""`python -m msr.train run.json`: train what a notebook of the same parameters trains."""
+"""`python -m msr.train run.json`: train what a notebook with the same parameters trains."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from msr.train import NonFiniteLoss, Stopped
 
 MODULES: tuple[Any, ...] = (imagenet, numerical, sprites, transfer)
 EXPERIMENTS = {module.Parameters.NAME: module for module in MODULES}
-STATUS = {"Stopped": 143}  # as of a process that SIGTERM ended
-PARTS = ("spaces", "vanilla")
+STATUS = {"Stopped": 143}  # exit status of a process that SIGTERM ended
+PARTS = ("spaces", "vanilla")  # our network, and plain self-supervision
 
 
 def main() -> None:
-    """Train as run.json says, alone or under torchrun, where the notebook would find it.
+    """Train what run.json describes, in one process or under torchrun.
 
-    run.json: the parameters of a notebook by name; one left out has the notebook's default.
-    "experiment" names the notebook (by default imagenet); "only" ("spaces" or "vanilla") leaves the
-    other out. Ends with status 0; with 143 after a SIGTERM, all saved; with 2 and one line for what
-    is wrong.
+    The results go to the folders where the notebook looks for them. run.json holds the parameters
+    of a notebook by name; a missing one has the notebook's default. "experiment" names the notebook
+    (imagenet by default); "only", "spaces" or "vanilla", trains only that part.
+
+    Exit status: 0 when done; 143 after a SIGTERM, with everything saved; 2, and one line that says
+    what is wrong, otherwise.
     """
     try:
         run(read(sys.argv[1:]))
@@ -38,7 +40,11 @@ def main() -> None:
 
 
 def read(arguments: list[str]) -> dict[str, Any]:
-    """Return what the one file among the command's arguments holds. Raises ValueError."""
+    """Return the parameters by name in the file that the command's one argument names.
+
+    Raises ValueError, one line, for any other number of arguments, and for a file that cannot be
+    read or holds something else.
+    """
     if len(arguments) != 1:
         raise ValueError("give one file: python -m msr.train run.json")
     path = arguments[0]
@@ -47,12 +53,15 @@ def read(arguments: list[str]) -> dict[str, Any]:
     except (OSError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(values, dict):
-        raise ValueError(f'{path} holds no parameters by name; give such as {{"epochs": 3}}')
+        raise ValueError(f'{path} holds no parameters by name; write them as in {{"epochs": 3}}')
     return values
 
 
 def run(values: dict[str, Any]) -> None:
-    """Train every seed of the experiment that `values`, the content of run.json, describes."""
+    """Train every seed of the experiment that `values`, the content of run.json, describes.
+
+    Raises ValueError, one line, for unknown names and wrong values.
+    """
     name, only = values.pop("experiment", "imagenet"), values.pop("only", "")
     choose("experiment", name, EXPERIMENTS)
     if only:

@@ -1,4 +1,4 @@
-"""What each space predicts of the blocks of latents, for the numerical experiment."""
+"""Measures of the numerical experiment: what each space predicts of the blocks of latents."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from msr.spaces import Spaces
 
 @dataclass
 class LatentRun(Run):
-    """A trained encoder of latents; its table holds R² {space: {block: R²}}."""
+    """A trained encoder of latents; its table is {space: {block: R²}}."""
 
     latents: Latents = field(kw_only=True)
-    seconds: float = field(kw_only=True)  # of training
+    seconds: float = field(kw_only=True)  # time of training
 
 
 def of_seed(latents: Latents, seed: int) -> Latents:
-    """Return the latents of a seed: each has a mixing of its own.
+    """Return the latents of one seed, which have a mixing of their own.
 
-    So the spread over seeds counts the mixing too.
+    The spread of results over seeds therefore includes that over mixings.
     """
     return replace(latents, seed=1000 * seed + latents.seed)
 
 
 @torch.no_grad()
 def embed(run: LatentRun, x: torch.Tensor) -> Features:
-    """Return h, every space and `joined` of observations x [N, dim], as arrays.
+    """Return {space: float32 [N, d]} of observations x [N, dim]: h, every space and `joined`.
 
-    For `simclr` each space lies on its sphere.
+    For the family `simclr` each space is normalised to its sphere.
     """
     device = next(run.model.parameters()).device
     run.model.eval()
@@ -55,7 +55,10 @@ def embed(run: LatentRun, x: torch.Tensor) -> Features:
 def held_out(
     latents: Latents, n: int, seed: int
 ) -> list[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
-    """Return two samples (x, blocks) of plain latents, to fit probes on and to score them on."""
+    """Return two samples of latents without augmentation: to fit probes on, and to score them on.
+
+    Each is (x [n, dim], {block: [n, d]}).
+    """
     sides = []
     for part in range(2):
         generator = torch.Generator().manual_seed(STREAM + 2 * seed + part)
@@ -67,8 +70,9 @@ def held_out(
 def r2(run: LatentRun, n: int, seed: int) -> dict[str, Row]:
     """Return {space: {block: held-out R²}}, for h, every space and `joined`.
 
-    R² is the mean over the block's dimensions. The row of a style space has
-    `<style>_given_content` too: the style from that space and the content space together.
+    n: samples to fit the probes on, and as many to score them on. R² is the mean over the block's
+    dimensions. The row of a style space also has `<style>_given_content`: the style, predicted from
+    that space and the content space together. Settings of the probe as in `probes.regress`.
     """
     (x, blocks), (x_test, blocks_test) = held_out(run.latents, n, seed)
     y, y_test = ({k: v.numpy() for k, v in b.items()} for b in (blocks, blocks_test))
@@ -87,10 +91,11 @@ def r2(run: LatentRun, n: int, seed: int) -> dict[str, Row]:
 
 
 def ceiling(latents: Latents, n: int, seed: int) -> dict[str, Row]:
-    """Return {"x": {block: held-out R²}} of an MLP from the observation itself.
+    """Return {"x": {block: held-out R²}}: what an MLP predicts from the observation itself.
 
-    Two hidden layers of 256, early stopping: what any encoder could be asked for through this
-    mixing, with n samples.
+    It shows how much can be learned from n mixed samples without a trained encoder. An encoder
+    has seen more samples, so its h can exceed it. Settings: two hidden layers of 256 units, Adam
+    with a rate of 2e-3, early stopping.
     """
     sides = held_out(of_seed(latents, seed), n, seed)
     names = list(sides[0][1])
@@ -114,9 +119,9 @@ def ceiling(latents: Latents, n: int, seed: int) -> dict[str, Row]:
 
 
 def loss_of(latents: Latents, z: torch.Tensor, temperature: float) -> float:
-    """Return the entropy family's loss of a given, perfectly aligned embedding z [N, dim].
+    """Return the entropy family's loss of an embedding z [N, dim] that is perfectly aligned.
 
-    Perfectly aligned: every view has the same z.
+    Perfectly aligned means that every view has the same z.
     """
     spaces = Spaces(latents.names, (latents.content, *latents.styles))
     objective = Objective("entropy", spaces, temperature=temperature)
@@ -124,10 +129,11 @@ def loss_of(latents: Latents, z: torch.Tensor, temperature: float) -> float:
 
 
 def summary(run: LatentRun) -> Row:
-    """Return a table in four numbers: content, style, leak, seconds.
+    """Return a run's table as four numbers: content, style, leak, seconds.
 
-    `content` and `style` (mean over styles, exogenous part) from their own spaces, `leak` the
-    largest R² of content from a style space, `seconds` of training.
+    `content`: R² of content from its own space. `style`: R² of the exogenous part of each style
+    from its own space, mean over styles. `leak`: the largest R² of content from a style space.
+    `seconds`: time of training.
     """
     styles, table = run.latents.names[1:], run.table
     own = [table[s][s.replace("style", "exogenous")] for s in styles]
@@ -140,7 +146,10 @@ def summary(run: LatentRun) -> Row:
 
 
 def dci_es(run: LatentRun, n: int, seed: int) -> Row:
-    """Return DCI-ES of the joined code against every dimension of every latent block."""
+    """Return DCI-ES of all spaces joined, with every dimension of every block as a factor.
+
+    n: samples to fit on, and as many to score on. Measures and source: `evaluate.dci.scores`.
+    """
     (x, blocks), (x_test, blocks_test) = held_out(run.latents, n, seed)
     y, y_test = (
         np.concatenate([b[k].numpy() for k in run.latents.names], 1) for b in (blocks, blocks_test)

@@ -1,6 +1,6 @@
-"""The numerical experiment: latents that we know, one encoder per setting and seed.
+"""The numerical experiment: known latents, and one encoder for each setting and seed.
 
-Every block of the latents is predicted from every space.
+Every block of the latents is predicted from every space of every encoder.
 """
 
 from __future__ import annotations
@@ -39,64 +39,75 @@ class Parameters(Common):
         "out_dir",
     )
 
-    steps: Whole = parameter(1500, "of training per encoder, each on fresh latents", ge=1)
-    samples: Whole = parameter(512, "latents per step; each gives M + 2 views", ge=2)
-    seed: Whole = parameter(20, "the first of them", decides=False, ge=0)
+    steps: Whole = parameter(1500, "training steps of each encoder, all on fresh latents", ge=1)
+    samples: Whole = parameter(512, "latents per step; each has M + 2 views", ge=2)
+    seed: Whole = parameter(
+        20, "seed of the first run; the others take the next ones", decides=False, ge=0
+    )
     content: Whole = parameter(3, "dimensions of content in the headline experiments", ge=1)
-    styles: Wholes = parameter((1, 1, 1), "dimensions of each style there")
-    temperature: Number = parameter(0.7, "τ of the family entropy …", gt=0)
-    weight: Number = parameter(3.0, "… and its λ, the same for every space", gt=0)
+    styles: Wholes = parameter((1, 1, 1), "dimensions of each style in these experiments")
+    temperature: Number = parameter(0.7, "τ of the family entropy", gt=0)
+    weight: Number = parameter(3.0, "λ of the family entropy, the same for every space", gt=0)
     out_dir: str = parameter(
         "runs/numerical", "weights, logs and metrics.json go here", decides=False
     )
-    study_steps: Whole = parameter(0, "steps of each study; 0: a third of steps", ge=0)
-    block_content: Whole = parameter(4, "of content, where styles have several dimensions …", ge=1)
-    block_styles: Wholes = parameter((2, 2), "… and of each style there")
-    noise: Number = parameter(1.0, "standard deviation of what augmentation adds to a style", gt=0)
-    lr: Number = parameter(2e-3, "peak rate of AdamW", gt=0)
-    width: Whole = parameter(256, "of the encoder's hidden layers", ge=1)
-    depth: Whole = parameter(4, "hidden layers of the encoder", ge=1)
-    probe_samples: Whole = parameter(5000, "to fit a probe on, and to score it on", ge=50)
+    study_steps: Whole = parameter(
+        0, "training steps of each run in a study; 0: a third of steps", ge=0
+    )
+    block_content: Whole = parameter(
+        4, "dimensions of content where styles have several dimensions", ge=1
+    )
+    block_styles: Wholes = parameter((2, 2), "dimensions of each style in that experiment")
+    noise: Number = parameter(
+        1.0, "standard deviation of the noise that augmentation adds to a style", gt=0
+    )
+    lr: Number = parameter(2e-3, "peak learning rate of AdamW", gt=0)
+    width: Whole = parameter(256, "width of the encoder's hidden layers", ge=1)
+    depth: Whole = parameter(4, "number of hidden layers of the encoder", ge=1)
+    probe_samples: Whole = parameter(
+        5000, "samples to fit a probe on, and as many to score it on", ge=50
+    )
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One cell of the comparison; `dataclasses.replace` one field to make another."""
+    """One setting of the experiment; use `dataclasses.replace` to vary a field of it."""
 
     latents: Latents = Latents()
     family: str = "entropy"
-    sizes: tuple[int, ...] = ()  # of content and each style space; empty: the blocks' own
+    sizes: tuple[int, ...] = ()  # sizes of content and each style space; empty: the blocks' own
     lambdas: tuple[float, ...] = ()  # weight per space, or one for all; empty: the family's
-    adaptive: bool = False  # λ by dual ascent …
-    epsilon: float = 0.1  # … so that each c_m is at most this
-    dropped: tuple[str, ...] = ()  # styles whose key shares nothing with the query
-    options: tuple = ()  # of the family, such as (("temperature", 0.3),)
-    steps: int = 3000
-    batch_size: int = 512
-    lr: float = 2e-3
-    width: int = 256  # of each hidden layer …
-    depth: int = 4  # … of the encoder
+    adaptive: bool = False  # adjust λ by dual ascent …
+    epsilon: float = 0.1  # … so that each misalignment c_m is at most this
+    dropped: tuple[str, ...] = ()  # styles whose key shares no style with the query
+    options: tuple = ()  # settings of the family, such as (("temperature", 0.3),)
+    steps: int = 3000  # training steps; above 100 only whole hundreds are run
+    batch_size: int = 512  # latents per step
+    lr: float = 2e-3  # peak learning rate of AdamW
+    width: int = 256  # width of the encoder's hidden layers
+    depth: int = 4  # number of the encoder's hidden layers
     precision: Precision = "auto"
     device: str = "auto"
-    fresh: bool = False  # set aside what out_dir holds and train anew
-    probe: int = 5000  # samples that the probes are fitted on, and as many to score them on
+    fresh: bool = False  # set aside earlier runs in out_dir and train again
+    probe: int = 5000  # samples to fit the probes on, and as many to score them on
 
     @property
     def spaces(self) -> Spaces:
-        """The spaces, of the blocks' own sizes unless `sizes` says otherwise."""
+        """The spaces, one per block, with the sizes of the blocks unless `sizes` is given."""
         own = (self.latents.content, *self.latents.styles)
         return Spaces(self.latents.names, self.sizes or own)
 
     @property
     def on(self) -> torch.device:
-        """The device that `device` names."""
+        """The device that `device` names; ValueError, one line, if it cannot be used here."""
         return pick_device(self.device)
 
 
 def prepare(config: Parameters) -> tuple[Setting, Latents, Latents]:
-    """Return (the setting that all others vary, headline latents, latents of larger blocks).
+    """Return (the base setting, the headline latents, latents with larger blocks of style).
 
-    Raises ValueError, one line, before any work.
+    The other settings of the page are variations of the base setting. Raises ValueError, one line,
+    before any training.
     """
     pick_device(config.device)
     headline = Latents(config.content, config.styles, noise=config.noise)
@@ -119,7 +130,7 @@ def prepare(config: Parameters) -> tuple[Setting, Latents, Latents]:
 
 
 def facts(config: Parameters, base: Setting) -> dict[str, Any]:
-    """Return what the first lines of the page say about its run."""
+    """Return what the first lines of the page say about its run: arguments of `numerical_by`."""
     return {
         "content": config.content,
         "styles": config.styles,
@@ -134,7 +145,10 @@ def facts(config: Parameters, base: Setting) -> dict[str, Any]:
 
 
 def build(setting: Setting, seed: int) -> tuple[models.MultiSpace, Objective]:
-    """Return a fresh encoder (an MLP, then one linear map to z) and its objective."""
+    """Return a fresh encoder (an MLP for h, then one linear map to z) and its objective.
+
+    seed: of the initial weights.
+    """
     torch.manual_seed(seed)
     spaces, device = setting.spaces, setting.on
     encoder = models.mlp(setting.latents.dim, [setting.width] * setting.depth)
@@ -148,7 +162,11 @@ def build(setting: Setting, seed: int) -> tuple[models.MultiSpace, Objective]:
 def run(
     setting: Setting, seed: int, out_dir: str | Path | None = None, name: str = ""
 ) -> LatentRun:
-    """Train one encoder and probe it. Its log and weights go to `out_dir`."""
+    """Train one encoder and probe it; its log and weights go to `out_dir`.
+
+    If `out_dir` already holds the run, it is resumed, or loaded if complete (see `msr.train.fit`).
+    name: of the run, in messages.
+    """
     latents = of_seed(setting.latents, seed)
     model, objective = build(setting, seed)
     epochs = max(1, setting.steps // 100)
@@ -182,7 +200,10 @@ def run(
 
 
 def train(config: Parameters) -> None:
-    """Train the headline encoders, every regime and seed, where the notebook finds them."""
+    """Train the headline encoders, of every regime and seed.
+
+    They are saved in the folders where the notebook looks for them.
+    """
     base, headline, _ = prepare(config)
     for regime in REGIMES:
         setting = replace(base, latents=replace(headline, regime=regime))

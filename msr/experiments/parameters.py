@@ -1,7 +1,8 @@
-"""The parameters of a notebook: one frozen record each, the one source of names and defaults.
+"""The parameters of the notebooks: a frozen record for each, with all names and defaults.
 
-The `parameters` cell of a notebook is written from its record (`make sync`), so a default, its
-comment and its bounds stand here alone. `read` takes the values back out of the notebook.
+The `parameters` cell of a notebook is written from its record (`make sync`), so each default, its
+comment and its bounds are written here and nowhere else. `read` makes the record from the values
+that the notebook was run with.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from msr.train.settings import Precision
 
 
 def parameter(default: Any, description: str, *, decides: bool = True, **bounds: Any) -> Any:
-    """Declare a field: its default, the comment beside it, its bounds.
+    """Declare a field of a record: its default, the comment beside it, and its bounds.
 
-    decides: whether it changes what a training run computes. A run may be resumed under other
-    values of the fields that do not.
+    decides: whether the field is recorded in a run's config.json (see `deciding`). The settings of
+    training are always recorded there. A run is resumed only if its record is the same.
     """
     extra: dict[str, Any] = {"decides": decides}
     return Field(default, description=description, json_schema_extra=extra, **bounds)
@@ -33,25 +34,38 @@ P = TypeVar("P", bound="Parameters")
 
 
 class Parameters(Config):
-    """What every experiment has: seeds, device, output."""
+    """The parameters that every experiment has: seeds, device, output."""
 
-    NAME: ClassVar[str]  # of the experiment and its notebook
-    FIRST: ClassVar[tuple[str, ...]] = ()  # the parameters that people change; shown first
+    NAME: ClassVar[str]  # the name of the experiment and of its notebook
+    FIRST: ClassVar[tuple[str, ...]] = ()  # the parameters that people change most; shown first
 
-    seeds: Whole = parameter(3, "independent runs; tables show mean ± std", decides=False, ge=1)
-    seed: Whole = parameter(0, "the first of them", decides=False, ge=0)
-    precision: Precision = parameter("auto", "bf16, float32, or what is fast here", decides=False)
-    device: str = parameter("auto", "cpu, cuda, cuda:1", decides=False)
-    fresh: bool = parameter(False, "set aside what out_dir holds and train anew", decides=False)
+    seeds: Whole = parameter(
+        3, "number of independent runs; tables show mean ± std", decides=False, ge=1
+    )
+    seed: Whole = parameter(
+        0, "seed of the first run; the others take the next ones", decides=False, ge=0
+    )
+    precision: Precision = parameter(
+        "auto", "bf16, float32, or auto: bf16 where the processor has it", decides=False
+    )
+    device: str = parameter(
+        "auto", "auto (a GPU if there is one), cpu, cuda or cuda:1", decides=False
+    )
+    fresh: bool = parameter(
+        False, "set aside earlier runs in out_dir and train again", decides=False
+    )
     out_dir: str = parameter("runs", "weights, logs and metrics.json go here", decides=False)
-    profile: str = parameter("standard", "a label: what made this page", decides=False)
+    profile: str = parameter(
+        "standard", "name of the profile that made this page; only a label", decides=False
+    )
 
     @classmethod
     def read(cls: type[P], namespace: Mapping[str, Any]) -> P:
-        """Return the record of a notebook's `globals()`.
+        """Return the record with the values that a notebook's `globals()` have.
 
-        A name that the notebook's parameter cell, or papermill's `-p`, sets and that this record
-        does not know raises ValueError with the nearest right name. (papermill itself only warns.)
+        namespace: {name: value}; "In" holds the sources of the cells that ran, as in IPython.
+        Raises ValueError, one line, for a wrong value, and for a name that the parameters cell or
+        papermill's `-p` sets and this record does not have. (papermill itself would only warn.)
         """
         known = cls.model_fields
         values = {name: namespace[name] for name in known if name in namespace}
@@ -60,7 +74,7 @@ class Parameters(Config):
 
     @classmethod
     def ordered(cls) -> list[str]:
-        """Return the names of all fields, those that people change first."""
+        """Return the names of all fields, beginning with those that people change most."""
         return [*cls.FIRST, *(name for name in cls.model_fields if name not in cls.FIRST)]
 
     @property
@@ -70,7 +84,11 @@ class Parameters(Config):
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """The values of the fields that decide what a training run computes."""
+        """{name: value} of the fields that are recorded in a run's config.json.
+
+        They decide what the run computes. Settings of training that are left out here, such as
+        `epochs`, are recorded there with the other settings of training.
+        """
         values = {}
         for name, field in type(self).model_fields.items():
             extra = field.json_schema_extra
@@ -80,13 +98,14 @@ class Parameters(Config):
 
 
 def cell(kind: type[Parameters], **changed: Any) -> str:
-    """Return the text of a notebook's `parameters` cell; `changed`: defaults of its own."""
+    """Return the text of a notebook's `parameters` cell.
+
+    kind: the record. changed: defaults of this notebook that differ from the record's.
+    """
     lines = []
     for i, name in enumerate(kind.ordered()):
         if i == len(kind.FIRST):
-            lines.append(
-                "# Seldom changed. What is empty, 0 or None here follows the images, or is off."
-            )
+            lines.append("# Seldom changed. Empty, 0 or None: a value that suits the data, or off.")
         field = kind.model_fields[name]
         value = changed.get(name, field.default)
         plain = isinstance(value, (str, tuple, list))
@@ -98,8 +117,9 @@ def cell(kind: type[Parameters], **changed: Any) -> str:
 def _assigned(cells: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return the names that a notebook's parameter cells set.
 
-    cells: the sources that ran so far. A parameter cell holds nothing but assignments of plain
-    values, and was injected by papermill (it begins with "# Parameters") or sets a known name.
+    cells: the sources of the cells that ran so far. A parameter cell consists only of assignments
+    of plain values, and either was injected by papermill (it begins with "# Parameters") or sets a
+    known name.
     """
     names: list[str] = []
     for source in cells:
@@ -119,16 +139,20 @@ def _assigned(cells: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def _settings(value: object) -> object:
-    """Read "beta=0.01, denominator=ntxent" as a dict."""
+    """Return a dict from text such as "beta=0.01, denominator=ntxent"; other values unchanged.
+
+    Raises ValueError for a part without "=".
+    """
     if not isinstance(value, str):
         return value
     pairs = [part.partition("=") for part in value.split(",") if part.strip()]
     if not all(equals for _, equals, _ in pairs):
-        raise ValueError(f"'{value}' is not a list of settings; give such as 'beta=0.01'")
+        raise ValueError(f"'{value}' is not a list of settings; give them as in 'beta=0.01'")
     return {name.strip(): _plain(text.strip()) for name, _, text in pairs}
 
 
 def _plain(text: str) -> Any:
+    """Return the Python value that a text stands for, such as a number, else the text itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -139,49 +163,84 @@ Settings = Annotated[dict[str, Any], BeforeValidator(_settings)]
 
 
 class ImageParameters(Parameters):
-    """What every experiment on images has: the spaces, the network, the training."""
+    """The parameters that every experiment on images has: spaces, network, training."""
 
     epochs: Whole = parameter(100, "passes over the training images", decides=False, ge=1)
     image_size: Whole = parameter(
-        0, "pixels a side; 0: 48 for the shapes, else 64, on a GPU 224", ge=0
+        0, "pixels a side; 0: rendered 48, a named set's own, else 64 (GPU: 224)", ge=0
     )
-    max_images: Whole = parameter(0, "at most so many training images; 0: all", ge=0)
+    max_images: Whole = parameter(
+        0, "largest number of training images; 0: all (rendered: 2000)", ge=0
+    )
     # the objective
-    groups: Words = parameter(("appearance", "spatial"), "groups with a style space")
+    groups: Words = parameter(
+        ("appearance", "spatial"), "augmentation groups that get a style space"
+    )
     family: str = parameter("", "simclr, vicreg, barlow, entropy; empty: follows the images")
     sizes: Wholes = parameter(
         (), "dimensions of content and each style space, such as [64, 32, 32]"
     )
-    lambdas: Numbers = parameter((), "weight of each space's alignment, or one for all")
-    temperature: Number = parameter(0.0, "τ of the family; 0: its own", ge=0)
-    loss_settings: Settings = parameter({}, 'others of the family, such as {"beta": 0.01}')
-    content_spread: Number = parameter(0.0, "weight of a spread of content alone", ge=0)
-    adaptive: bool = parameter(False, "let dual ascent set the weights while training …")
-    epsilon: Number = parameter(0.1, "… so that no misalignment c_m is above this", ge=0)
-    dual_rate: Number = parameter(0.01, "learning rate of that ascent", ge=0)
-    dual_warmup_epochs: Number | None = parameter(None, "epochs before it; None: preset", ge=0)
-    paired: bool = parameter(False, "one key per image, cycling: cost does not grow with groups")
+    lambdas: Numbers = parameter(
+        (), "λ: weight of each space's alignment, or one for all; empty: the family's"
+    )
+    temperature: Number = parameter(0.0, "τ of simclr or entropy; 0: the family's default", ge=0)
+    loss_settings: Settings = parameter(
+        {}, 'other settings of the family, such as {"beta": 0.01} for barlow'
+    )
+    content_spread: Number = parameter(
+        0.0, "weight of a further spread, of the content space alone; 0: none", ge=0
+    )
+    adaptive: bool = parameter(False, "adjust λ by dual ascent while training …")
+    epsilon: Number = parameter(0.1, "… so that each misalignment c_m is at most this", ge=0)
+    dual_rate: Number = parameter(0.01, "learning rate of the dual ascent", ge=0)
+    dual_warmup_epochs: Number | None = parameter(
+        None, "epochs before the dual ascent begins; None: 1", ge=0
+    )
+    paired: bool = parameter(
+        False, "one key per image, cycling: the cost does not grow with groups"
+    )
     # the network
-    backbone: str = parameter("", "cnn, vgg, resnet18, resnet34, resnet50, mlp")
-    width: Whole = parameter(0, "channels of the first layer of cnn and vgg", ge=0)
-    hidden: Wholes = parameter((), "widths of the projector's hidden layers")
-    separate_style: bool = parameter(False, "a projector of their own for the styles")
+    backbone: str = parameter(
+        "", "cnn, vgg, resnet18, resnet34, resnet50, mlp; empty: follows the images"
+    )
+    width: Whole = parameter(
+        0, "channels of the first layer of cnn and vgg; 0: follows the images", ge=0
+    )
+    hidden: Wholes = parameter(
+        (), "widths of the projector's hidden layers; empty: follows the images"
+    )
+    separate_style: bool = parameter(False, "give the styles a projector of their own")
     init: str = parameter("", "trained weights to begin from: a file or a run's folder")
-    backbone_rate: Number = parameter(1.0, "share of lr for loaded weights; 0: frozen", ge=0)
+    backbone_rate: Number = parameter(
+        1.0, "learning rate of loaded weights, as a share of lr; 0: frozen", ge=0
+    )
     # the training
-    batch_size: Whole = parameter(0, "images per step, over all devices", ge=0)
-    optimizer: Literal["", "adamw", "lars", "sgd"] = parameter("", "adamw, lars or sgd")
-    lr: Number = parameter(0.0, "peak learning rate (lars and sgd: per 256 images)", ge=0)
-    weight_decay: Number = parameter(1e-6, "not on biases and normalisation", ge=0)
-    warmup_epochs: Number | None = parameter(None, "of rising lr; None: preset", ge=0)
+    batch_size: Whole = parameter(
+        0, "images per step, over all devices; 0: follows the images", ge=0
+    )
+    optimizer: Literal["", "adamw", "lars", "sgd"] = parameter(
+        "", "adamw, lars or sgd; empty: follows the images"
+    )
+    lr: Number = parameter(
+        0.0, "peak learning rate (lars, sgd: per 256 images); 0: follows the images", ge=0
+    )
+    weight_decay: Number = parameter(
+        1e-6, "strength of weight decay; biases and normalisation have none", ge=0
+    )
+    warmup_epochs: Number | None = parameter(
+        None, "epochs in which lr rises; None: follows the images", ge=0
+    )
     clip: Number = parameter(0.0, "largest norm of the gradient; 0: no clipping", ge=0)
     compile: bool = parameter(False, "compile the network with torch.compile", decides=False)
     devices: Whole = parameter(1, "processes that train together", decides=False, ge=1)
-    sync_batchnorm: bool = parameter(True, "batch normalisation over all devices", decides=False)
-    save_every: Whole = parameter(0, "steps between checkpoints; 0: epochs", decides=False, ge=0)
-
+    sync_batchnorm: bool = parameter(
+        True, "batch normalisation over the images of all devices", decides=False
+    )
+    save_every: Whole = parameter(
+        0, "steps between further checkpoints; 0: one per epoch only", decides=False, ge=0
+    )
     log_every: Whole = parameter(
-        0, "steps between lines of the log; 0: preset", decides=False, ge=0
+        0, "steps between lines of the log; 0: by the length of the run", decides=False, ge=0
     )
 
     @field_validator("family")
@@ -192,7 +251,11 @@ class ImageParameters(Parameters):
         return family
 
     def training(self, **more: Any) -> Training:
-        """Return the hyperparameters of training that this record holds, with others given."""
+        """Return the hyperparameters of training that this record holds.
+
+        more: further hyperparameters by name, which replace those of the record. Where the record
+        has None, the default of `Training` is used.
+        """
         shared = Training.model_fields.keys() & type(self).model_fields.keys() - more.keys()
         values = {name: getattr(self, name) for name in shared}
         values["log_every"] = values.get("log_every") or None
@@ -200,6 +263,6 @@ class ImageParameters(Parameters):
 
     @property
     def settings_of_loss(self) -> dict[str, Any]:
-        """The family's settings: `loss_settings`, and the temperature where it is given."""
+        """The family's settings by name: `loss_settings`, and the temperature unless it is 0."""
         given = {"temperature": self.temperature} if self.temperature else {}
         return self.loss_settings | given

@@ -1,4 +1,4 @@
-"""Training by several processes on this machine, followed from one: for `devices` above 1."""
+"""Training by several processes on this machine, for `devices` above 1, watched from one."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from msr.models import MultiSpace
 from msr.objective import Objective
 from msr.train import NonFiniteLoss, Progress, Stopped, checkpoint, lines_of
 
-# What a worker may end with; it prints the kind and the message in one line.
+# Errors that a worker may end with; it prints the name and the message of one in one line.
 ERRORS = {kind.__name__: kind for kind in (ValueError, TypeError, NonFiniteLoss, Stopped)}
 
 
 @dataclass(frozen=True)
 class Worker:
-    """One model to train: `python -m msr.train` with these parameters."""
+    """One model that several processes train by `python -m msr.train`."""
 
-    config: ImageParameters  # as the user gave it
+    config: ImageParameters  # the parameters as the user gave them
     seed: int
-    name: str  # "spaces" or "vanilla"
-    folder: Path  # of the run
-    title: str  # of the run, in messages
-    total: int  # steps
+    name: str  # which model: "spaces" or "vanilla"
+    folder: Path  # where the run is saved
+    title: str  # name of the run in messages
+    total: int  # number of steps of the run
 
     def write(self) -> Path:
-        """Write the run.json that the processes read, beside the run's folder."""
+        """Write the run.json that the processes read, next to the run's folder; return its path."""
         path = self.folder.with_name(f"{self.folder.name}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         own = {"seeds": 1, "seed": self.seed, "only": self.name, "experiment": self.config.NAME}
@@ -41,9 +41,10 @@ class Worker:
 def train(
     worker: Worker, model: MultiSpace, objective: Objective, progress: bool = True
 ) -> list[dict]:
-    """Train by as many processes as `devices` says; load the result into model and objective.
+    """Let as many processes as `devices` says train; load the result into model and objective.
 
-    Returns the log. Raises, in one line, what stopped the processes.
+    Returns the log. Raises the error that stopped the processes, in one line (see `failure`).
+    progress: whether to show a progress bar.
     """
     follow(worker, progress)
     state = checkpoint.latest(worker.folder)
@@ -56,7 +57,10 @@ def train(
 
 
 def follow(worker: Worker, progress: bool) -> None:
-    """Start the processes and show their log until they end."""
+    """Start the processes and show the newest line of their log until they end.
+
+    Raises the error that stopped them. When interrupted, they save and stop.
+    """
     run, devices = worker.write(), worker.config.devices
     printed = run.with_suffix(".txt")
     with open(printed, "w") as output, Progress(worker.total, worker.title, progress) as bar:
@@ -71,7 +75,7 @@ def follow(worker: Worker, progress: bool) -> None:
                     told = f"{devices} processes, loss {line['loss']:.3f}, {speed}"
                     bar.update(line["step"], told)
         finally:
-            if process.poll() is None:  # interrupted: the processes save and stop
+            if process.poll() is None:  # interrupted: let the processes save and stop
                 process.terminate()
                 process.wait(60)
     said = printed.read_text().splitlines()
@@ -84,7 +88,12 @@ def follow(worker: Worker, progress: bool) -> None:
 
 
 def failure(said: list[str], status: int, printed: Path) -> Exception:
-    """Return the error that stopped the processes, from what they printed."""
+    """Return the error that stopped the processes.
+
+    said: the lines that they printed, among them one "msr: <error>: <message>". status: their exit
+    status. printed: the file that holds these lines. The error is a RuntimeError where they name
+    none.
+    """
     told = [line.removeprefix("msr: ").partition(": ") for line in said if line.startswith("msr: ")]
     kind, _, message = told[0] if told else ("", "", "")
     unknown = (

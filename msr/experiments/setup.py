@@ -1,4 +1,4 @@
-"""One image experiment, seed by seed: what its parameters decide, training, and its probes."""
+"""An experiment on images: what its parameters decide, and the training and probes of a seed."""
 
 from __future__ import annotations
 
@@ -24,43 +24,44 @@ Row = dict[str, float]  # target -> score
 
 @dataclass
 class Run:
-    """One trained model with what its probes need."""
+    """One trained model, with its objective, its log and the scores of its probes."""
 
     model: models.MultiSpace
     objective: Objective
     seed: int
-    log: list[dict]
+    log: list[dict]  # one dict per line of the log
     table: dict[str, Row] = field(default_factory=dict)  # {space: {target: score}}, once probed
 
 
 @dataclass
 class ImageRun(Run):
-    """One model trained on images, with the views it was trained on."""
+    """One model trained on images, with the views that it was trained on."""
 
     views: Views = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the parameters decide, data and seed aside."""
+    """Everything that the parameters decide, except for the data and the seed."""
 
-    config: ImageParameters  # with everything filled in
+    config: ImageParameters  # the parameters, with everything filled in
     views: Views
     spaces: Spaces
     training: Training
     device: torch.device
 
     def check(self) -> None:
-        """Raise ValueError, one line, where the parameters do not fit together or this machine.
+        """Raise ValueError, one line, if the parameters do not fit together or this machine.
 
-        A wrong backbone, weight or size is so found before any image is read.
+        The network is built once, so that a wrong backbone, weight or size is found before any
+        image is read.
         """
         c, gpus, groups = self.config, torch.cuda.device_count(), len(self.views.groups)
         named = self.device.index is not None
         if c.devices > 1 and (named or (self.device.type == "cuda" and c.devices > gpus)):
             raise ValueError(
-                f"devices {c.devices} with device '{c.device}': there are {gpus} GPUs; "
-                "give at most so many, and device cuda or cpu"
+                f"devices {c.devices} with device '{c.device}': this machine has {gpus} GPUs; "
+                "give device cuda and no more devices than GPUs, or device cpu"
             )
         if c.backbone_rate != 1 and not c.init:
             raise ValueError(
@@ -80,7 +81,10 @@ class Plan:
         self.build(0)
 
     def network(self, vanilla: bool = False) -> dict[str, Any]:
-        """Return the arguments of `models.build`; vanilla: one space of the same joint width."""
+        """Return the arguments of `models.build` by name, plain values.
+
+        vanilla: of plain self-supervision, with one space of the same joint width.
+        """
         c = self.config
         spaces = Spaces(("content",), (self.spaces.dim,)) if vanilla else self.spaces
         return {
@@ -94,7 +98,11 @@ class Plan:
         }
 
     def build(self, seed: int, vanilla: bool = False) -> tuple[models.MultiSpace, Objective]:
-        """Return a fresh network, begun from `init` where that is given, and its objective."""
+        """Return a fresh network and its objective, on the device.
+
+        seed: of the initial weights. The network begins from the weights in `init`, if given.
+        vanilla: for plain self-supervision. Raises ValueError for what does not fit.
+        """
         c = self.config
         torch.manual_seed(seed)
         model = models.build(**self.network(vanilla))
@@ -114,21 +122,22 @@ class Plan:
 
 @dataclass(frozen=True)
 class Setup(Plan):
-    """A plan with its data: it trains and probes one seed at a time."""
+    """A plan with its data, which trains and probes one seed at a time."""
 
     train: Images = field(kw_only=True)
     val: Images = field(kw_only=True)
-    train_probe: Images = field(kw_only=True)  # what probes are fitted on …
-    val_probe: Images = field(kw_only=True)  # … and scored on; both in memory
+    train_probe: Images = field(kw_only=True)  # images that probes are fitted on …
+    val_probe: Images = field(kw_only=True)  # … and scored on; both are in memory
     source: str = field(kw_only=True)  # what the images are, in words
     asked: ImageParameters = field(kw_only=True)  # the parameters as they were given
 
     def fit(self, seed: int, vanilla: bool = False, progress: bool = True) -> ImageRun:
-        """Train one model; its log and weights go under out_dir.
+        """Train one model; its log and weights go to a folder in out_dir.
 
-        vanilla: plain self-supervision, two views an image, and so more epochs for as many views.
-        With `devices` above one, as many processes train it. A run that out_dir already holds is
-        resumed, or loaded when complete (see `msr.fit`).
+        vanilla: train plain self-supervision, with two views per image, for more epochs, so that it
+        sees the same number of views. With `devices` above one, as many processes train. A run that
+        out_dir already holds is resumed, or loaded if it is complete (see `msr.train.fit`).
+        progress: whether to show a progress bar. Raises what `msr.train.fit` raises.
         """
         model, objective = self.build(seed, vanilla)
         views, training, name = self.views, self.training.change(seed=seed), "spaces"
@@ -154,7 +163,7 @@ class Setup(Plan):
         return ImageRun(model, objective, seed, log, views=views)
 
     def _report_files(self, folder: Path, title: str) -> None:
-        """Write what was met among the image files beside the weights; rank 0 does."""
+        """Write next to the weights which files were skipped or converted; rank 0 writes."""
         if not self.train.inspection:
             return
         met = self.train.inspection.merge(dist.everyone(self.train.inspection))
@@ -164,12 +173,19 @@ class Setup(Plan):
                 print(f"{title}: {met.summary()}; all named in {folder / 'files.json'}", flush=True)
 
     def embed(self, run: ImageRun, split: Images) -> evaluate.Features:
-        """Return the features of the plain images of a split that is in memory."""
+        """Return {space: [N, d]} of a split that is in memory: h, every space and `joined`.
+
+        The images are not augmented. Raises ValueError for a split that is still files.
+        """
         normalise = run.objective.frozen_normalise
         return evaluate.embed(run.model, split.loaded, run.views.query, normalise=normalise)
 
     def probe(self, run: ImageRun) -> dict[str, Row]:
-        """Return label, factor and style probes of every space, also kept in `run.table`."""
+        """Return {space: {target: score}} of the label, factor and style probes of every space.
+
+        The table is also kept in `run.table`. Scores as in `evaluate.label_probes` and
+        `evaluate.style_probes`.
+        """
         train, val = self.train_probe, self.val_probe
         labels = evaluate.label_probes(self.embed(run, train), self.embed(run, val), train, val)
         normalise = run.objective.frozen_normalise
@@ -180,9 +196,10 @@ class Setup(Plan):
         return run.table
 
     def sensitivity(self, run: ImageRun) -> dict[str, Row]:
-        """Return how every space reacts to each group that has a style space.
+        """Return {space: {group: sensitivity}} for every group that has a style space.
 
-        Without any such group: to appearance and spatial.
+        If there is none, the groups are appearance and spatial. The measure is
+        `evaluate.sensitivity`, on the images that probes are scored on.
         """
         groups = self.views.groups or ("appearance", "spatial")
         normalise, scale_free = run.objective.frozen_normalise, run.objective.scale_free
@@ -194,7 +211,8 @@ class Setup(Plan):
     def facts(self, probed: bool = True, paper: str = "paper") -> Facts:
         """Return what the first lines of a page say about its run.
 
-        probed: the page fits probes on `train_probe`. paper: the profile of the paper's scale.
+        probed: whether the page fits probes on `train_probe`. paper: the name of the profile with
+        the paper's scale.
         """
         c = self.config
         return Facts(

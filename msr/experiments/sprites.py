@@ -1,4 +1,4 @@
-"""The sprites experiment: images whose factors we know, and every factor from every space."""
+"""The sprites experiment: images whose factors are known, each predicted from every space."""
 
 from __future__ import annotations
 
@@ -39,34 +39,43 @@ class Parameters(ImageParameters):
     )
 
     epochs: Whole = parameter(20, "passes over the training images", decides=False, ge=1)
-    seed: Whole = parameter(20, "the first of them", decides=False, ge=0)
-    max_images: Whole = parameter(20000, "training images, drawn from 7,372,800", ge=2)
-    image_size: Whole = parameter(32, "pixels a side; the original has 64", ge=16)
+    seed: Whole = parameter(
+        20, "seed of the first run; the others take the next ones", decides=False, ge=0
+    )
+    max_images: Whole = parameter(20000, "training images, drawn from 7,372,800 sprites", ge=2)
+    image_size: Whole = parameter(32, "pixels a side; the original dSprites has 64", ge=16)
     family: str = parameter("entropy", "simclr, vicreg, barlow, entropy")
     sizes: Wholes = parameter((4, 3, 5), "dimensions of content and of each style space")
-    lambdas: Numbers = parameter((1.0,), "weight of each space's alignment, or one for all")
+    lambdas: Numbers = parameter((1.0,), "λ: weight of each space's alignment, or one for all")
     backbone: str = parameter("vgg", "cnn, vgg, resnet18, resnet34, resnet50")
     width: Whole = parameter(16, "channels of the first layer of cnn and vgg", ge=1)
     hidden: Wholes = parameter((512,), "widths of the projector's hidden layers")
     batch_size: Whole = parameter(128, "images per step, over all devices", ge=2)
     optimizer: Literal["adamw", "lars", "sgd"] = parameter("adamw", "adamw, lars or sgd")
     lr: Number = parameter(4e-3, "peak learning rate (lars and sgd: per 256 images)", gt=0)
-    warmup_epochs: Number | None = parameter(None, "of rising lr; None: a tenth of epochs", ge=0)
+    warmup_epochs: Number | None = parameter(
+        None, "epochs in which lr rises; None: a tenth of all", ge=0
+    )
     dual_warmup_epochs: Number | None = parameter(
-        None, "before λ moves; None: a tenth of epochs", ge=0
+        None, "epochs before the dual ascent begins; None: a tenth of all", ge=0
     )
     out_dir: str = parameter(
         "runs/sprites", "weights, logs and metrics.json go here", decides=False
     )
 
-    strength: str = parameter("strong", "weak, medium, strong, shifted, full_circle")
-    continuous: bool = parameter(False, "draw factors and hue from their ranges, not a grid")
-    npz: str = parameter("", "the original dSprites file; its pixels then replace ours")
+    strength: str = parameter("strong", "augmentations: weak, medium, strong, shifted, full_circle")
+    continuous: bool = parameter(
+        False, "draw factors and hue from continuous ranges, not from a grid"
+    )
+    npz: str = parameter("", "path of the original dSprites file; empty: sprites are rendered")
     probe_images: Whole = parameter(
-        4000, "sprites that the probes are fitted on, and held-out ones", decides=False, ge=50
+        4000,
+        "sprites to fit probes on, and as many held-out ones to score on",
+        decides=False,
+        ge=50,
     )
     study_epochs: Whole = parameter(
-        0, "epochs of each study; 0: a quarter of epochs", decides=False, ge=0
+        0, "epochs of each run in a study; 0: a quarter of epochs", decides=False, ge=0
     )
 
     @field_validator("strength")
@@ -80,9 +89,9 @@ class Parameters(ImageParameters):
 
 
 def prepare(config: Parameters) -> Setup:
-    """Check that the parameters fit together and render the data.
+    """Check that the parameters fit together, and render the sprites.
 
-    Raises ValueError, one line, before any work.
+    Raises ValueError, one line, before any training.
     """
     if config.batch_size > config.max_images:
         raise ValueError(
@@ -115,7 +124,11 @@ def prepare(config: Parameters) -> Setup:
 
 
 def planned(config: Parameters) -> Plan:
-    """Return what the parameters decide without a look at the data."""
+    """Return everything that the parameters decide without the data.
+
+    Raises ValueError, one line, for a device that cannot be used, and for groups or sizes that do
+    not fit.
+    """
     device = pick_device(config.device)
     query, key = pipelines(SPRITE_PRESETS[config.strength], config.image_size)
     steps = config.epochs * (config.max_images // config.batch_size)
@@ -131,18 +144,20 @@ def planned(config: Parameters) -> Plan:
 
 
 def vary(setup: Setup, **changes: Any) -> Setup:
-    """Return the same experiment with some parameters changed, its data shared.
+    """Return the same experiment with some parameters changed; the data are shared.
 
-    What decides the data stays as it is: max_images, image_size, continuous, npz.
+    Do not change the parameters that decide the data (max_images, image_size, continuous, npz):
+    the sprites are not rendered again.
     """
     config = Parameters(**setup.asked.model_dump() | changes)
     return Setup(**vars(setup) | vars(planned(config)) | {"asked": config})
 
 
 def study(setup: Setup, seed: int, folder: str, **changes: Any) -> dict[str, Row]:
-    """Train one setting that differs from `setup` by `changes`, without a progress line.
+    """Train one setting that differs from `setup` by `changes`, and return its table.
 
-    Returns the table of its spaces, without h and joined.
+    folder: where it is saved, inside out_dir. The table is that of `probe`, without h and joined.
+    No progress bar is shown.
     """
     cell = vary(setup, **changes, out_dir=str(Path(setup.config.out_dir) / folder))
     return probe(cell, cell.fit(seed, progress=False), cell.spaces.names)
@@ -152,10 +167,11 @@ def study(setup: Setup, seed: int, folder: str, **changes: Any) -> dict[str, Row
 
 
 def probe(setup: Setup, run: ImageRun, spaces: Sequence[str] = ()) -> dict[str, Row]:
-    """Return {space: {factor: score}} on held-out plain sprites, also kept in `run.table`.
+    """Return {space: {factor: score}} on held-out sprites without augmentation.
 
-    Shape and color: top-1 accuracy (`probes.classify`); the others: R² (`probes.many`). spaces:
-    which ones; empty: all, with h and joined.
+    The score of shape and color is top-1 accuracy (`probes.classify`), that of the other factors R²
+    (`probes.many`). spaces: those to probe; empty: h, every space and joined. The table is also
+    kept in `run.table`.
     """
     train, val = setup.train_probe, setup.val_probe
     z, z_val = setup.embed(run, train), setup.embed(run, val)
@@ -167,7 +183,11 @@ def probe(setup: Setup, run: ImageRun, spaces: Sequence[str] = ()) -> dict[str, 
 
 
 def factors(z: Any, split: Images, z_test: Any, test: Images, sizes: Sequence[int] = ()) -> Row:
-    """Return one space's row from its features z [N, d]; `sizes` as in `probes.lift`."""
+    """Return {factor: held-out score} of one space.
+
+    z [N, d]: its features of `split`, to fit on; z_test: those of `test`, to score on. sizes as in
+    `probes.lift`.
+    """
     row = {
         name: probes.classify(z, y.numpy(), z_test, test.labels[name].numpy(), sizes=sizes)
         for name, y in split.labels.items()
@@ -177,10 +197,10 @@ def factors(z: Any, split: Images, z_test: Any, test: Images, sizes: Sequence[in
 
 
 def dci_es(setup: Setup, run: ImageRun) -> Row:
-    """Return DCI-ES of the joined code against all factors.
+    """Return DCI-ES of all spaces joined against all factors (see `evaluate.dci.scores`).
 
-    Shape and color as one column per class, orientation as sine and cosine, scale, x and y as they
-    are.
+    Shape and color have one column per class, orientation (and hue) those of sine and cosine;
+    scale, x and y are taken as they are.
     """
 
     def columns(split: Images) -> Any:
@@ -197,16 +217,19 @@ def dci_es(setup: Setup, run: ImageRun) -> Row:
 
 
 def targets(setup: Setup) -> list[str]:
-    """Return a table's columns: labels, then factors; a continuous hue replaces color."""
+    """Return the columns of a table, in the order of `FACTORS`.
+
+    A continuous hue takes the place of color.
+    """
     there = setup.val.labels.keys() | setup.val.factors.keys()
     return [name for name in FACTORS if name in there]
 
 
 def summary(table: dict[str, Row], homes: dict[str, str]) -> Row:
-    """Return a table in five numbers: what each space should predict, and content should not.
+    """Return a table as five numbers: what each space should predict, and content should not.
 
-    homes: {factor: its space}, as `homes` gives them. Colour is accuracy, or the R² of a
-    continuous hue; position the mean R² of x and y.
+    homes: {factor: its space}, as `homes` returns it. Colour is an accuracy, or the R² of a
+    continuous hue; position is the mean R² of x and y.
     """
 
     def place(space: str) -> float:
@@ -223,9 +246,10 @@ def summary(table: dict[str, Row], homes: dict[str, str]) -> Row:
 
 
 def homes(setup: Setup) -> dict[str, str]:
-    """Return {factor: the space that should encode it}: of the group that changes it, or content.
+    """Return {factor: the space that should encode it}.
 
-    Unlike `Views.homes` this does not ask whether the change is wide enough to hide the factor.
+    This is the space of the group that changes the factor, or content if none does. In contrast to
+    `Views.homes`, the change need not be wide enough to hide the factor.
     """
     found = dict.fromkeys(FACTORS, "content")
     for group, names in setup.views.members.items():

@@ -16,29 +16,32 @@ from msr.views import Views
 
 # Classes of orientation within a quarter turn: no two look alike in any shape.
 ANGLES = (0, 2, 4, 6, 8)
-# Which sprite of a triple gives a factor: A (0) shape and orientation, B (1) color, C (2) the rest.
+# The sprite of a triple that gives a factor: A (0) shape and orientation, B (1) color, C (2) rest.
 GIVES = {"shape": 0, "orientation": 0, "color": 1, "hue": 1, "scale": 2, "x": 2, "y": 2}
 
 
 @dataclass(frozen=True)
 class Swap:
-    """A task: retrieve one sprite of a gallery from three others, A, B and C.
+    """A task: from three sprites A, B and C of a gallery, retrieve the one that combines them.
 
-    It has A's shape and orientation, B's color, and C's scale and place.
+    The wanted sprite has A's shape and orientation, B's color, and C's scale and place.
     """
 
     gallery: Images
-    key: torch.Tensor  # long [G, 4], of the gallery: shape, orientation, color, number of the place
+    # long [G, 4], of each gallery sprite: shape, orientation, color, number of its scale and place
+    key: torch.Tensor
     queries: torch.Tensor  # long [Q, 3], rows of the gallery: A, B, C
-    wanted: torch.Tensor  # long [Q, 4], a key
+    wanted: torch.Tensor  # long [Q, 4], the key of the wanted sprite
 
 
 def swap_task(n: int, seed: int, places: int = 100, size: int = 64) -> Swap:
-    """Return a task of n triples, all on the held-out side.
+    """Return a task of n triples of held-out sprites; size: pixels a side.
 
-    The gallery holds every held-out sprite of `places` random scales and places in all shapes, five
-    angles and all colors, so nearly right ones are in it. What a sprite of a triple does not give,
-    it does not share with the wanted one. Raises ValueError where the places give too few triples.
+    For each of `places` random pairs of a scale and a place, the gallery holds every held-out
+    sprite in all shapes, five angles and all colors, so it contains many that are nearly right.
+    Each sprite of a triple shares with the wanted one only what it gives: the others differ from it
+    in shape or orientation, in color, and in scale or place. Raises ValueError if the places give
+    too few triples.
     """
     generator = torch.Generator().manual_seed(STREAM + seed)
     index, key = gallery(places, generator)
@@ -54,7 +57,7 @@ def swap_task(n: int, seed: int, places: int = 100, size: int = 64) -> Swap:
 
 
 def gallery(places: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (index of each held-out sprite of the gallery [G], its key [G, 4])."""
+    """Return (index [G], key [G, 4]) of the held-out sprites of the gallery."""
     radix = dsprites.RADIX
     n_x, n_y = radix["x"], radix["y"]
     place = torch.randperm(radix["scale"] * n_x * n_y, generator=generator)[:places]
@@ -75,7 +78,10 @@ def gallery(places: int, generator: torch.Generator) -> tuple[torch.Tensor, torc
 
 
 def draw_triples(n: int, key: torch.Tensor, generator: torch.Generator) -> list[list[int]]:
-    """Return at most n rows (wanted, A, B, C) of the gallery with these keys [G, 4]."""
+    """Return at most n quadruples (wanted, A, B, C) of rows of the gallery with these keys.
+
+    key: long [G, 4].
+    """
     triples: list[list[int]] = []
     for t in torch.randperm(len(key), generator=generator).tolist():
         same = key == key[t]
@@ -95,10 +101,10 @@ def draw_triples(n: int, key: torch.Tensor, generator: torch.Generator) -> list[
 
 
 def parts(views: Views) -> list[tuple[str, int]]:
-    """Return (space, number of the sprite that it is matched to) for each space.
+    """Return (space, number of the sprite to match in it) for each space; A is 0, B 1 and C 2.
 
-    A style space is matched to the sprite that gives what its group changes; the last such sprite,
-    where a group changes several factors.
+    In a style space this is the sprite that gives what the group changes. If a group changes
+    several factors, it is the last of the sprites that give them.
     """
     found = [("content", 0)]
     for group, names in views.members.items():
@@ -110,11 +116,11 @@ def parts(views: Views) -> list[tuple[str, int]]:
 def swap(
     setup: Setup, run: ImageRun, task: Swap, *takes: Sequence[tuple[str, int]]
 ) -> list[tuple[Row, torch.Tensor]]:
-    """Return (scores, the retrieved gallery rows [Q]) for each of `takes`, as made by `parts`.
+    """Return (scores, the retrieved rows of the gallery [Q]) for each of `takes`.
 
-    Scores: the share of triples whose retrieved sprite is right in shape, orientation, color,
-    place, and all of them. The same space for A, B and C is for an embedding that cannot be told
-    which part to match.
+    takes: lists of (space, number of the sprite to match in it), as `parts` returns them. An
+    embedding without spaces matches all three sprites in the same space. Scores: the share of
+    triples whose retrieved sprite is right in shape, orientation, color, place, and all of these.
     """
     z = {space: np.asarray(v) for space, v in setup.embed(run, task.gallery).items()}
     results = []
@@ -131,10 +137,10 @@ def swap(
 def compared(
     setup: Setup, run: ImageRun, plain: ImageRun, task: Swap
 ) -> dict[str, tuple[Row, torch.Tensor]]:
-    """Return {method: (scores, retrieved rows [Q])} for a run and plain self-supervision.
+    """Return {method: (scores, retrieved rows [Q])} of a run and of plain self-supervision.
 
-    spaces: each space matched to its own sprite. h and plain SSL: one embedding, the h of the run
-    and of the plain network, matched to all three sprites.
+    The method "spaces" matches each sprite in its own space. "h" and "plain SSL" match all three
+    sprites in one embedding, the h of the run and the h of the plain network.
     """
     own, whole = parts(setup.views), [("h", i) for i in range(3)]
     spaces, h = swap(setup, run, task, own, whole)
@@ -145,7 +151,10 @@ def compared(
 def shown(
     task: Swap, results: dict[str, tuple[Row, torch.Tensor]], n: int = 6
 ) -> tuple[dict[str, torch.Tensor], dict[str, list[bool]]]:
-    """Return ({title: images [n, 3, S, S]}, {method: which of them are right}) for a figure."""
+    """Return what a figure of the first n triples shows.
+
+    That is ({title: images [n, 3, S, S]}, {method: whether each retrieved image is right}).
+    """
     images, sprites = task.gallery.fetch, ("content", "colour", "place")
     columns = {f"{part} of": images(task.queries[:n, i]) for i, part in enumerate(sprites)}
     columns |= {name: images(rows[:n]) for name, (_, rows) in results.items()}

@@ -1,6 +1,6 @@
 """The transfer experiment: frozen spaces, judged by linear classification of other images.
 
-Tasks are sorted by what decides their label: content, appearance or place.
+Tasks are sorted by what decides their labels: content, appearance, or where things are (spatial).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DECIDED_BY = {
     "place": "spatial",
     "size": "spatial",
 }
-CELLS = 3  # places are told apart on a CELLS × CELLS grid
+CELLS = 3  # a place is one cell of a CELLS × CELLS grid, a size one of CELLS classes
 
 
 class Parameters(FolderParameters):
@@ -49,12 +49,14 @@ class Parameters(FolderParameters):
     )
 
     epochs: Whole = parameter(40, "passes over the training images", decides=False, ge=1)
-    seed: Whole = parameter(10, "the first of them", decides=False, ge=0)
+    seed: Whole = parameter(
+        10, "seed of the first run; the others take the next ones", decides=False, ge=0
+    )
     out_dir: str = parameter(
         "runs/transfer", "weights, logs and metrics.json go here", decides=False
     )
     tasks: Words = parameter(
-        (), 'folders, such as ["content:FOLDER", "spatial:OTHER"]; empty: renderings', decides=False
+        (), 'folders, such as ["content:FOLDER", "spatial:OTHER"]; empty: rendered', decides=False
     )
     task_images: Whole = parameter(
         1000, "images of each task to fit on, and as many to score on", decides=False, ge=50
@@ -62,9 +64,11 @@ class Parameters(FolderParameters):
     shots: Whole = parameter(
         0, "images per class that the probe sees; 0: all of them", decides=False, ge=0
     )
-    n_l2: Whole = parameter(9, "penalties that the probe chooses among", decides=False, ge=1)
+    n_l2: Whole = parameter(
+        9, "number of penalties that the probe chooses among", decides=False, ge=1
+    )
     trained: str = parameter(
-        "", "where runs of these parameters lie, such as runs/imagenet", decides=False
+        "", "folder of earlier runs with these parameters, such as runs/imagenet", decides=False
     )
 
     @field_validator("tasks")
@@ -76,16 +80,16 @@ class Parameters(FolderParameters):
 
 @dataclass
 class Task:
-    """Classify `label` of images; `kind`: what decides it, content, appearance or spatial."""
+    """A task: predict one label of a set of images."""
 
     name: str
-    kind: str
+    kind: str  # what decides the label: content, appearance or spatial
     train: Images
     test: Images
-    label: str
+    label: str  # its name among the labels of the images
 
     def labels(self, side: str) -> np.ndarray:
-        """Return the labels [N] of one side, "train" or "test"."""
+        """Return the labels, int [N], of one split, "train" or "test"."""
         return getattr(self, side).labels[self.label].numpy()
 
 
@@ -93,16 +97,21 @@ class Task:
 
 
 def prepare(config: Parameters) -> Setup:
-    """Check that the parameters fit together and load the images to train on.
+    """Check that the parameters fit together, and load the images to train on.
 
-    Raises ValueError, one line, before any work.
+    The networks are those in `trained`, if that is given. Raises ValueError, one line, before any
+    training.
     """
     there = config.change(out_dir=config.trained) if config.trained else config
     return load_data(plan(there), there, config.task_images)
 
 
 def downstream(config: Parameters, setup: Setup) -> list[Task]:
-    """Return the tasks: those that the parameters name, else renderings and the sets at hand."""
+    """Return the tasks that the parameters name, by default rendered ones and sets on the disk.
+
+    Those sets are CIFAR-10, CIFAR-100 and STL-10, where they need no download. Raises ValueError,
+    one line, for a folder that cannot be read or has no classes.
+    """
     size, n = setup.config.image_size, config.task_images
     if config.tasks:
         wanted = parse(config.tasks)
@@ -115,9 +124,9 @@ def downstream(config: Parameters, setup: Setup) -> list[Task]:
 
 
 def parse(tasks: Sequence[str]) -> list[tuple[str, str]]:
-    """Return [(kind, folder)] of ("content:FOLDER", …); a folder without a kind is content.
+    """Return [(kind, folder)] of tasks written as "kind:FOLDER"; without a kind, it is content.
 
-    Raises ValueError for another kind.
+    Raises ValueError for an unknown kind.
     """
     found = []
     for word in tasks:
@@ -134,9 +143,10 @@ def parse(tasks: Sequence[str]) -> list[tuple[str, str]]:
 def folders(
     kind: str, folder: str, size: int, n: int, num_workers: int = 0, name: str = ""
 ) -> list[Task]:
-    """Return one task per label of a folder that `msr.data.load` reads, at most n images a side.
+    """Return one task per label of the images in a folder, or of a set that `msr.data.load` reads.
 
-    Raises ValueError for a folder without classes.
+    size: pixels a side of the views. n: the largest number of images in each split. name: of the
+    task; empty: the folder's. Raises ValueError for a folder without classes.
     """
     sides = load(folder, size, max_images=n, max_val=n, num_workers=num_workers)
     train, test = (split.decoded(num_workers) for split in sides)
@@ -151,9 +161,10 @@ def folders(
 
 
 def rendered(n_train: int, n_test: int, size: int, seed: int = 0) -> list[Task]:
-    """Return nine tasks on renderings that no training saw, sorted by kind.
+    """Return nine tasks on rendered images that were not trained on, sorted by kind.
 
-    The shapes of `trifeature`, which the default trains on, and the sprites, another world.
+    They are five on the shapes of `trifeature`, of which others are trained on by default, and four
+    on sprites, which are quite different images. n_train, n_test: images to fit on and to score on.
     """
     tasks = []
     worlds: dict[str, Callable[[int, int, int, int], Images]]
@@ -166,7 +177,7 @@ def rendered(n_train: int, n_test: int, size: int, seed: int = 0) -> list[Task]:
 
 
 def new_shapes(n: int, size: int, seed: int, part: int) -> Images:
-    """Return n fresh shapes of one side (part 0 or 1), their places and sizes as classes."""
+    """Return n fresh shapes for one split, part 0 or 1, with place and size as classes."""
     factors = trifeature.sample(n, STREAM + 2 * seed + part)
     bounds = {"x": (0.35, 0.65), "y": (0.35, 0.65), "size": (0.22, 0.32)}
     x, y, large = (cell(factors[k], *bounds[k], CELLS) for k in bounds)
@@ -176,7 +187,7 @@ def new_shapes(n: int, size: int, seed: int, part: int) -> Images:
 
 
 def new_sprites(n: int, size: int, seed: int, part: int) -> Images:
-    """Return n sprites of one side (part 0 or 1), their places as classes."""
+    """Return n sprites for one split, part 0 or 1, with place and size as classes."""
     classes = dsprites.classes_of(dsprites.draw(n, STREAM + 2 * seed + part, bool(part)))
     values = dsprites.values_of(classes)
     split = dsprites.images(values, size)
@@ -197,9 +208,11 @@ def cell(x: torch.Tensor, low: float, high: float, n: int) -> torch.Tensor:
 def evaluate(
     setup: Setup, run: ImageRun, tasks: Sequence[Task], shots: int = 0, n_l2: int = 9
 ) -> dict[str, Row]:
-    """Return {space: {task: top-1 accuracy}} for h, every space and `joined`, kept in `run.table`.
+    """Return {space: {task: top-1 accuracy}} for h, every space and `joined`.
 
-    `joined` repeats content where that is the only space.
+    shots: images per class to fit on; 0: all, and the penalty is chosen among n_l2 (see
+    `evaluate.classifier`). If content is the only space, `joined` repeats it. The table is also
+    kept in `run.table`.
     """
     table: dict[str, Row] = {}
     # tasks of one world share their images
@@ -221,7 +234,7 @@ def evaluate(
 
 
 def by_kind(table: dict[str, Row], tasks: Sequence[Task]) -> dict[str, Row]:
-    """Return {space: {kind: mean accuracy over its tasks}}."""
+    """Return {space: {kind: mean accuracy over its tasks}} of a table that `evaluate` returned."""
     names = {kind: [task.name for task in tasks if task.kind == kind] for kind in KINDS}
     return {
         space: {
@@ -234,9 +247,9 @@ def by_kind(table: dict[str, Row], tasks: Sequence[Task]) -> dict[str, Row]:
 
 
 def described(task: Task) -> tuple[str, str, int, int, int, float]:
-    """Return a task's name, kind, number of classes, images to fit and to score, and chance.
+    """Return a task's name, kind, number of classes, images to fit on and to score on, and chance.
 
-    Chance is the share of the most frequent class among the scored images.
+    Chance is the share of the most frequent class among the images to score on.
     """
     classes, counts = np.unique(task.labels("test"), return_counts=True)
     chance = float(counts.max() / counts.sum())
@@ -244,5 +257,5 @@ def described(task: Task) -> tuple[str, str, int, int, int, float]:
 
 
 def worlds(tasks: Sequence[Task]) -> dict[str, Task]:
-    """Return one task of each set of images, by the set's name, to be looked at."""
+    """Return {name of a set of images: one of its tasks}, to show images of each set."""
     return {task.name.partition("/")[0]: task for task in reversed(tasks)}
