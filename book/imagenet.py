@@ -124,10 +124,10 @@ images = setup.train.fetch(torch.arange(32)).to(setup.device)
 x = setup.views(images, torch.Generator().manual_seed(0))
 with torch.no_grad():
     z = model(x.flatten(0, 1))[1].view(len(x), len(images), -1)  # [V, B, D]
-    terms, family = objective(z), objective.record
-    parts = model.spaces.split(family.normalise(z, model.spaces))
+    terms, record = objective(z), objective.record
+    parts = model.spaces.split(record.normalise(z, model.spaces))
     pairs = [objective.pair(parts[name], m) for m, name in enumerate(names)]
-    align = torch.stack([family.align(query, key) for query, key in pairs])
+    align = torch.stack([record.align(query, key) for query, key in pairs])
     # L = Σ_m λ_m align_m + spread(z)
     by_hand = objective.weight * (objective.lambdas * align).sum() + terms.spread
 print(f"by hand {by_hand:.6f}, library {terms.loss:.6f}")

@@ -132,10 +132,10 @@ display(Markdown(sentences.blocks_sentences(found, spaces)))
 # %%
 block_runs = train(replace(base, latents=blocks), "blocks", "blocks")
 table = metrics.add("blocks", [run.table for run in block_runs])
-styles = blocks.names[1:]
-columns = [*blocks.names, *(f"{s}_given_content" for s in styles)]
+its_styles = blocks.names[1:]
+columns = [*blocks.names, *(f"{s}_given_content" for s in its_styles)]
 display(plots.heatmap(table, [*blocks.names, "joined"], columns))
-display(Markdown(sentences.given_content(table, styles)))
+display(Markdown(sentences.given_content(table, its_styles)))
 
 # %% [markdown]
 # ## Two counterexamples
@@ -233,16 +233,16 @@ display(Markdown(tables.table(scores)))
 # exact); the number of styles; one key that shares no style; narrow augmentation.
 
 # %%
-steps = config.study_steps or max(1, config.steps // 3)
-short = replace(base, steps=steps, probe=min(config.probe_samples, 2000))
+fewer = config.study_steps or max(1, config.steps // 3)
+short = replace(base, steps=fewer, probe=min(config.probe_samples, 2000))
 c, s = whole.content, whole.styles
-sizes = {"content − 1": (max(1, c - 1), *s), "exact": (), "content + 2": (c + 2, *s)}
-sizes |= {f"styles + {n}": (c, *(d + n for d in s)) for n in (1, 3)}
+widths = {"content − 1": (max(1, c - 1), *s), "exact": (), "content + 2": (c + 2, *s)}
+widths |= {f"styles + {n}": (c, *(d + n for d in s)) for n in (1, 3)}
 several = {f"M = {m}": Latents(c, (1,) * m, noise=config.noise) for m in (1, 2, 3, 4)}
 narrow = {f"noise {v}": replace(whole, noise=v) for v in (0.1, 0.3, 1.0)}
 cells = {
     "weights": {f"λ = {v}": replace(short, lambdas=(v,)) for v in (0.3, 1.0, 3.0, 10.0)},
-    "sizes": {name: replace(short, sizes=some) for name, some in sizes.items()},
+    "sizes": {name: replace(short, sizes=some) for name, some in widths.items()},
     "number of styles": {name: replace(short, latents=some) for name, some in several.items()},
     "last key": {"shares its style": short},
     "augmentation": {name: replace(short, latents=some) for name, some in narrow.items()},

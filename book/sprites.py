@@ -230,10 +230,10 @@ display(Markdown("Style swap, orientation from A:\n\n" + tables.table(apart)))
 # without max-pools.
 
 # %%
-study_epochs = config.study_epochs or max(1, config.epochs // 4)
-short = sprites.vary(setup, epochs=study_epochs, out_dir=f"{config.out_dir}/studies")
+fewer = config.study_epochs or max(1, config.epochs // 4)
+short = sprites.vary(setup, epochs=fewer, out_dir=f"{config.out_dir}/studies")
 wide = {"sizes": imagenet.even_sizes(128, len(names) - 1), "lambdas": (), "temperature": 0}
-longer = round(study_epochs * len(batch) / 2)
+longer = round(fewer * len(batch) / 2)
 others = ("medium", "weak", "shifted", "full_circle")
 cells = {
     "strength": {"strong": {}} | {name: {"strength": name} for name in others},

@@ -80,7 +80,7 @@ class Views:
         turn = torch.arange(n, device=generator.device) % local % (len(self.groups) + 1)
         for m, names in enumerate(self.members.values(), start=1):
             for name in names:
-                key[name] = choose(turn == m, query[name], key[name])
+                key[name] = where(turn == m, query[name], key[name])
         return [query, key]
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -149,7 +149,7 @@ class Views:
         return homes
 
 
-def choose(mask: torch.Tensor, a: Params, b: Params) -> Params:
+def where(mask: torch.Tensor, a: Params, b: Params) -> Params:
     """Return {parameter: [n, …]}: for each image those of a where mask [n] is true, else b's."""
     return {k: torch.where(mask.view(-1, *[1] * (a[k].dim() - 1)), a[k], b[k]) for k in a}
 

@@ -268,3 +268,18 @@ def test_a_name_that_cannot_be_is_refused_in_one_line(copy, monkeypatch, name, m
         start(monkeypatch, name)
     assert "\n" not in str(refused.value)
     assert (copy / "_toc.yml").read_text() == (ROOT / "_toc.yml").read_text()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_no_cell_overwrites_a_parameter(path):
+    """Else a set-up cell that is run again would read what a later cell left under that name."""
+    declared = build.declared(path)
+    for cell in jupytext.read(path).cells:
+        if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
+            nodes = list(ast.walk(ast.parse(cell.source)))
+            own = (ast.FunctionDef, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp)
+            scopes = [node for node in nodes if isinstance(node, own)]
+            inner = {id(node) for scope in scopes for node in ast.walk(scope)}
+            names = [n for n in nodes if isinstance(n, ast.Name) and id(n) not in inner]
+            stored = {name.id for name in names if isinstance(name.ctx, ast.Store)}
+            assert not stored & declared, cell.source

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 import small
+import torch
 from small import IMAGENET, SPRITES, TRANSFER, sprites_setup
 
+from msr import load
 from msr.experiments import imagenet, launch, numerical, processes, sprites, transfer
 from msr.train import NonFiniteLoss, Stopped
 
@@ -117,7 +119,17 @@ def test_workers_read_what_was_asked(tmp_path, config):
     worker = processes.Worker(config, 4, "vanilla", folder, "vanilla, seed 4", 10)
     values = launch.read([str(worker.write())])
     assert values.pop("experiment") == config.NAME and values.pop("only") == "vanilla"
-    assert type(config)(**values) == config.change(seeds=1, seed=4)
+    assert values.pop("only_seed") == 4 and type(config)(**values) == config
+
+
+def test_one_seed_trains_on_the_data_of_the_notebook(tmp_path):
+    """The first seed decides which sprites are drawn, so a worker of another seed keeps it."""
+    values = SPRITES | {"seeds": 2, "seed": 5, "experiment": "sprites", "only": "spaces"}
+    launch.run(values | {"out_dir": str(tmp_path / "one"), "only_seed": 6})
+    launch.run(values | {"out_dir": str(tmp_path / "all")})
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["spaces_seed6"]
+    one, both = (load(tmp_path / name / "spaces_seed6").model for name in ("one", "all"))
+    assert all(map(torch.equal, one.state_dict().values(), both.state_dict().values()))
 
 
 @pytest.mark.parametrize(

@@ -195,3 +195,14 @@ def test_a_record_does_not_change_but_gives_a_changed_copy():
         config.change(epoch=3)
     with pytest.raises(ValueError, match="frozen"):
         config.epochs = 3
+
+
+def test_a_corrected_cell_replaces_the_wrong_one():
+    """As in a live notebook, whose `In` keeps what was run before the correction."""
+    namespace = {
+        "In": ["", "epochs = 3\nsedes = 1", "epochs = 3\nseeds = 1"],
+        "epochs": 3,
+        "seeds": 1,
+    }
+    config = imagenet.Parameters.read(namespace)
+    assert (config.epochs, config.seeds) == (3, 1)

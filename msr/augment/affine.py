@@ -104,8 +104,8 @@ class Affine(Transform):
     @property
     def changes(self) -> tuple[str, ...]:
         turns, zooms = self.degrees > 0, self.zoom[0] != self.zoom[1]
-        moves = self.translate > 0 or (self.centre == "image" and (turns or zooms))
         bends = self.shear > 0
+        moves = self.translate > 0 or (self.centre == "image" and (turns or zooms or bends))
         found = ("orientation",) * (turns or bends) + ("shape",) * bends
         return found + ("scale", "size") * zooms + ("x", "y", "position") * moves
 

@@ -13,8 +13,12 @@ from msr.experiments import imagenet, numerical, sprites, transfer
 from msr.experiments.processes import ERRORS
 from msr.train import NonFiniteLoss, Stopped
 
-MODULES: tuple[Any, ...] = (imagenet, numerical, sprites, transfer)
-EXPERIMENTS = {module.Parameters.NAME: module for module in MODULES}
+EXPERIMENTS: dict[str, Any] = {
+    "imagenet": imagenet,
+    "numerical": numerical,
+    "sprites": sprites,
+    "transfer": transfer,
+}
 STATUS = {"Stopped": 143}  # exit status of a process that SIGTERM ended
 PARTS = ("spaces", "vanilla")  # our network, and plain self-supervision
 
@@ -24,7 +28,8 @@ def main() -> None:
 
     The results go to the folders where the notebook looks for them. run.json holds the parameters
     of a notebook by name; a missing one has the notebook's default. "experiment" names the notebook
-    (imagenet by default); "only", "spaces" or "vanilla", trains only that part.
+    (imagenet by default); "only", "spaces" or "vanilla", trains only that part, and "only_seed" one
+    of the seeds.
 
     Exit status: 0 when done; 143 after a SIGTERM, with everything saved; 2, and one line that says
     what is wrong, otherwise.
@@ -63,6 +68,7 @@ def run(values: dict[str, Any]) -> None:
     Raises ValueError, one line, for unknown names and wrong values.
     """
     name, only = values.pop("experiment", "imagenet"), values.pop("only", "")
+    only_seed = values.pop("only_seed", None)
     choose("experiment", name, EXPERIMENTS)
     if only:
         choose("only", only, PARTS)
@@ -73,6 +79,6 @@ def run(values: dict[str, Any]) -> None:
         return
     setup = EXPERIMENTS[name].prepare(config.change(devices=dist.world_size()))
     beside = getattr(config, "vanilla", True)
-    for seed in config.all_seeds:
+    for seed in config.all_seeds if only_seed is None else [only_seed]:
         for part in [only] if only else PARTS[: 1 + beside]:
             setup.fit(seed, vanilla=part == "vanilla")

@@ -119,9 +119,9 @@ def _assigned(cells: Iterable[str], known: Iterable[str]) -> list[str]:
 
     cells: the sources of the cells that ran so far. A parameter cell consists only of assignments
     of plain values, and either was injected by papermill (it begins with "# Parameters") or sets a
-    known name.
+    known name. Of each kind the latest counts, so a corrected cell replaces the wrong one.
     """
-    names: list[str] = []
+    latest: dict[bool, list[str]] = {}  # of the notebook's own cell, and of papermill's
     for source in cells:
         try:
             body = ast.parse(source).body
@@ -130,9 +130,10 @@ def _assigned(cells: Iterable[str], known: Iterable[str]) -> list[str]:
                 ast.literal_eval(node.value)  # type: ignore[attr-defined]
         except (SyntaxError, ValueError, AttributeError):
             continue
-        if source.startswith("# Parameters") or set(found) & set(known):
-            names += found
-    return names
+        injected = source.startswith("# Parameters")
+        if injected or set(found) & set(known):
+            latest[injected] = found
+    return [name for found in latest.values() for name in found]
 
 
 # ---------------------------------------------------------------------------- image experiments

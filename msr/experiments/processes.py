@@ -33,7 +33,7 @@ class Worker:
         """Write the run.json that the processes read, next to the run's folder; return its path."""
         path = self.folder.with_name(f"{self.folder.name}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
-        own = {"seeds": 1, "seed": self.seed, "only": self.name, "experiment": self.config.NAME}
+        own = {"experiment": self.config.NAME, "only": self.name, "only_seed": self.seed}
         path.write_text(json.dumps(self.config.model_dump(mode="json") | own, indent=1))
         return path
 

@@ -114,7 +114,7 @@ class Plan:
             model.spaces,
             lambdas[0] if lambdas and len(lambdas) == 1 else lambdas,
             self.views.paired and not vanilla,
-            c.content_spread,
+            0.0 if vanilla else c.content_spread,
             **c.settings_of_loss,
         )
         return model.to(self.device), objective.to(self.device)

@@ -72,10 +72,10 @@ def changes(old: dict, new: dict) -> list[str]:
     """Return one line for each difference that decides the run, such as "epochs = 10, now 20".
 
     old, new: two contents of config.json. A training setting that `old` lacks, because it was added
-    to the library later, counts as its default. `save_every` is left out: it decides only when to
-    save.
+    to the library later, counts as its default. `save_every` and `log_every` are left out: they
+    decide only when to save and to log.
     """
     defaults = {name: field.default for name, field in Training.model_fields.items()}
     old = old | {"training": defaults | old["training"]}
     lines = checkpoint.differences(old, new)
-    return [line for line in lines if not line.startswith("save_every")]
+    return [line for line in lines if not line.startswith(("save_every", "log_every"))]
