@@ -6,6 +6,7 @@ from msr.experiments import imagenet, numerical, sprites, transfer
 from msr.experiments.parameters import cell
 from msr.objective import Objective
 from msr.spaces import Spaces
+from msr.train import Training
 
 KINDS = [module.Parameters for module in (imagenet, sprites, transfer, numerical)]
 of_each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.NAME)
@@ -175,9 +176,10 @@ def test_settings_of_the_loss_reach_the_family():
         imagenet.Parameters(loss_settings="beta")
 
 
-def test_which_parameters_a_run_may_be_resumed_under():
-    common = {"seeds", "seed", "precision", "device", "fresh", "out_dir", "profile", "epochs"}
-    common |= {"compile", "devices", "sync_batchnorm", "save_every", "log_every"}
+def test_which_parameters_a_runs_record_leaves_out():
+    """Training has a record of its own, and some values are recorded only where they are given."""
+    common = {"seeds", "seed", "device", "fresh", "out_dir", "profile", "devices"}
+    given = {"temperature", "loss_settings", "content_spread", "init"}
     files = {"max_bad", "num_workers"}
     others = {
         imagenet.Parameters: files | {"vanilla", "probe_images"},
@@ -185,7 +187,10 @@ def test_which_parameters_a_run_may_be_resumed_under():
         transfer.Parameters: files | {"tasks", "task_images", "shots", "n_l2", "trained"},
     }
     for kind, own in others.items():
-        assert set(kind.model_fields) - set(kind().deciding) == common | own, kind.NAME
+        training = Training.model_fields.keys() & kind.model_fields.keys()
+        left_out = set(kind.model_fields) - set(kind().deciding)
+        assert left_out == common | own | given | training, kind.NAME
+        assert kind(temperature=0.5, init="a").deciding.keys() >= {"temperature", "init"}
 
 
 def test_a_record_does_not_change_but_gives_a_changed_copy():

@@ -1,6 +1,7 @@
 """Weights in and out: a run's folder, a file, a name; a network that begins where another ended."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import safetensors.torch
 import small
 import torch
 import torchvision
-from small import imagenet_setup
+from small import SPRITES, imagenet_setup, sprites_setup
 
 import msr
 from msr import models, weights
@@ -203,3 +204,15 @@ def test_a_rate_of_its_own_needs_trained_weights():
         imagenet_setup(backbone_rate=0.1)
     with pytest.raises(ValueError, match="'nothing/here' is not a run's folder"):
         imagenet_setup(init="nothing/here")
+
+
+def test_a_run_of_version_0_1_is_loaded_not_trained_again(tmp_path, capsys):
+    """Its record has lists as text and other names; only what differs in truth counts."""
+    values = SPRITES | {"seed": 0, "family": "simclr", "sizes": "4,3,3", "separate_style": True}
+    values |= {"backbone": "vgg", "lr": 4e-3, "temperature": 0, "out_dir": str(tmp_path)}
+    shutil.copytree(FIXTURE, tmp_path / "spaces_seed0")
+    run = sprites_setup(**values).fit(0)
+    assert "complete in" in capsys.readouterr().out and run.log[-1]["step"] == 2
+    sprites_setup(**values | {"sizes": "4,3,2"}).fit(0)
+    out = capsys.readouterr().out
+    assert "held a complete run with" in out and "now [4, 3, 2]" in out and "groups" not in out

@@ -19,12 +19,15 @@ from msr.losses import FAMILIES
 from msr.train import Training
 from msr.train.settings import Precision
 
+IF_GIVEN = "if given"  # recorded where it is not the default
 
-def parameter(default: Any, description: str, *, decides: bool = True, **bounds: Any) -> Any:
+
+def parameter(default: Any, description: str, *, decides: bool | str = True, **bounds: Any) -> Any:
     """Declare a field of a record: its default, the comment beside it, and its bounds.
 
-    decides: whether the field is recorded in a run's config.json (see `deciding`). The settings of
-    training are always recorded there. A run is resumed only if its record is the same.
+    decides: whether the field is recorded in a run's config.json (see `deciding`), always or
+    IF_GIVEN. The settings of training are recorded there in any case. A run is resumed only if its
+    record is the same.
     """
     extra: dict[str, Any] = {"decides": decides}
     return Field(default, description=description, json_schema_extra=extra, **bounds)
@@ -91,9 +94,11 @@ class Parameters(Config):
         """
         values = {}
         for name, field in type(self).model_fields.items():
-            extra = field.json_schema_extra
-            if isinstance(extra, dict) and extra["decides"]:
-                values[name] = getattr(self, name)
+            extra, value = field.json_schema_extra, getattr(self, name)
+            decides = extra["decides"] if isinstance(extra, dict) else False
+            given = decides == IF_GIVEN and value != field.default
+            if name not in Training.model_fields and (decides is True or given):
+                values[name] = value
         return values
 
 
@@ -184,12 +189,19 @@ class ImageParameters(Parameters):
     lambdas: Numbers = parameter(
         (), "λ: weight of each space's alignment, or one for all; empty: the family's"
     )
-    temperature: Number = parameter(0.0, "τ of simclr or entropy; 0: the family's default", ge=0)
+    temperature: Number = parameter(
+        0.0, "τ of simclr or entropy; 0: the family's default", decides=IF_GIVEN, ge=0
+    )
     loss_settings: Settings = parameter(
-        {}, 'other settings of the family, such as {"beta": 0.01} for barlow'
+        {},
+        'other settings of the family, such as {"beta": 0.01} for barlow',
+        decides=IF_GIVEN,
     )
     content_spread: Number = parameter(
-        0.0, "weight of a further spread, of the content space alone; 0: none", ge=0
+        0.0,
+        "weight of a further spread, of the content space alone; 0: none",
+        decides=IF_GIVEN,
+        ge=0,
     )
     adaptive: bool = parameter(False, "adjust λ by dual ascent while training …")
     epsilon: Number = parameter(0.1, "… so that each misalignment c_m is at most this", ge=0)
@@ -211,7 +223,9 @@ class ImageParameters(Parameters):
         (), "widths of the projector's hidden layers; empty: follows the images"
     )
     separate_style: bool = parameter(False, "give the styles a projector of their own")
-    init: str = parameter("", "trained weights to begin from: a file or a run's folder")
+    init: str = parameter(
+        "", "trained weights to begin from: a file or a run's folder", decides=IF_GIVEN
+    )
     backbone_rate: Number = parameter(
         1.0, "learning rate of loaded weights, as a share of lr; 0: frozen", ge=0
     )

@@ -76,6 +76,30 @@ def changes(old: dict, new: dict) -> list[str]:
     decide only when to save and to log.
     """
     defaults = {name: field.default for name, field in Training.model_fields.items()}
+    if "compile" not in old["training"]:
+        old = old | {"experiment": _modern(old.get("experiment", {}))}
     old = old | {"training": defaults | old["training"]}
     lines = checkpoint.differences(old, new)
     return [line for line in lines if not line.startswith(("save_every", "log_every"))]
+
+
+def _modern(experiment: dict) -> dict:
+    """Return the experiment's part of a record that version 0.1 wrote, in today's form.
+
+    Version 0.1 wrote lists as text such as "8,4,4", and repeated settings of training. Its default
+    temperature, 1, is left out, as today's default is.
+    """
+    gone = Training.model_fields.keys() | {"dim", "stem", "warmup", "options", "temperature"}
+    texts = {name: value for name, value in experiment.items() if name not in gone}
+    lists = ("groups", "sizes", "lambdas", "hidden")
+    found = {name: _listed(v) if name in lists else v for name, v in texts.items()}
+    if not found.get("init"):
+        found.pop("init", None)
+    temperature = experiment.get("options", {}).get("temperature", 1.0)
+    return found | ({"temperature": temperature} if temperature != 1 else {})
+
+
+def _listed(value: str | list) -> list:
+    """Return "8,4,4" as [8, 4, 4] and "appearance,spatial" as a list of words."""
+    words = [word.strip() for word in value.split(",")] if isinstance(value, str) else value
+    return [float(w) if str(w).replace(".", "", 1).isdecimal() else w for w in words if w != ""]
