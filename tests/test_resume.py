@@ -180,6 +180,20 @@ def test_changes_by_name():
     assert resume.changes(old, new) == ["images = 5, now 6", "epochs = 10, now 20"]
 
 
+def test_records_of_version_0_1():
+    """On images lists were text and settings of training stood twice; on latents nothing changed."""
+    training = train.Training().model_dump()
+    older = {name: value for name, value in training.items() if name != "compile"}
+    images = {"groups": "a,b", "sizes": "8,4,4", "lambdas": "", "lr": 3, "dim": 16, "init": ""}
+    today = {"groups": ["a", "b"], "sizes": [8, 4, 4], "lambdas": []}
+    latents = {"sizes": [], "lr": 0.002, "options": [["temperature", 0.7]]}
+    for before, now in ((images, today), (latents, latents), ({}, {})):
+        old = {"training": older, "experiment": before}
+        assert resume.changes(old, {"training": training, "experiment": now}) == []
+    other = {"training": training, "experiment": today | {"sizes": [8, 4, 2]}}
+    assert len(resume.changes({"training": older, "experiment": images}, other)) == 1
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     checkpoint.write(tmp_path / "a", lambda file: file.write(b"old"))
 

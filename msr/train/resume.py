@@ -76,8 +76,9 @@ def changes(old: dict, new: dict) -> list[str]:
     decide only when to save and to log.
     """
     defaults = {name: field.default for name, field in Training.model_fields.items()}
-    if "compile" not in old["training"]:
-        old = old | {"experiment": _modern(old.get("experiment", {}))}
+    experiment = old.get("experiment", {})
+    if "compile" not in old["training"] and "groups" in experiment:  # of 0.1, and on images
+        old = old | {"experiment": _modern(experiment)}
     old = old | {"training": defaults | old["training"]}
     lines = checkpoint.differences(old, new)
     return [line for line in lines if not line.startswith(("save_every", "log_every"))]
