@@ -181,7 +181,7 @@ def test_changes_by_name():
 
 
 def test_records_of_version_0_1():
-    """On images lists were text and settings of training stood twice; on latents nothing changed."""
+    """On images, lists were text and settings of training stood twice; on latents, as now."""
     training = train.Training().model_dump()
     older = {name: value for name, value in training.items() if name != "compile"}
     images = {"groups": "a,b", "sizes": "8,4,4", "lambdas": "", "lr": 3, "dim": 16, "init": ""}
