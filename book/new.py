@@ -90,8 +90,8 @@ plots.heatmap(main, columns=styles, title="style probes", cmap="Greens")
 # %%
 plain = [setup.fit(seed, vanilla=True) for seed in config.all_seeds if config.vanilla]
 if plain:
-    vanilla = metrics.add("vanilla", [setup.probe(run) for run in plain])
-    display(Markdown(tables.compare(main, vanilla, labels + styles)))
+    theirs = metrics.add("vanilla", [setup.probe(run) for run in plain])
+    display(Markdown(tables.compare(main, theirs, labels + styles)))
 
 # %% [markdown]
 # ## What to notice

