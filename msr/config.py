@@ -14,9 +14,12 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the most similar known name x, or "" if none is similar."""
-    match = difflib.get_close_matches(str(name), list(known), n=1)
+def nearest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return " (did you mean 'x'?)" for the most similar known name x, or "" if none is similar.
+
+    cutoff: the smallest similarity, from 0 to 1 (difflib's ratio).
+    """
+    match = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
     return f" (did you mean '{match[0]}'?)" if match else ""
 
 
@@ -63,7 +66,7 @@ def explain(error: ValidationError, kind: type[Config]) -> str:
     name, value = (str(first["loc"][0]) if first["loc"] else ""), first.get("input")
     if first["type"] == "extra_forbidden":
         known = list(kind.model_fields)
-        advice = nearest(name, known) or f"; choose {', '.join(known)}"
+        advice = nearest(name, known, cutoff=0.75) or f"; choose {', '.join(known)}"
         return f"unknown parameter '{name}'{advice}"
     if first["type"] == "missing":
         return f"parameter '{name}' is missing; it is: {kind.model_fields[name].description}"
