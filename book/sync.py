@@ -74,6 +74,8 @@ def main() -> None:
         script = path.read_text()
         if script != fresh(script, path.stem):
             path.write_text(fresh(script, path.stem))
+            where = f"the parameters cell of book/{path.name} is written from msr/experiments"
+            print(f"{where}: change a default there, or give a value by -p")
     pair(notebooks)
     (BOOK / "images" / "layout.svg").write_text(layout.draw())
     page = BOOK / "layout.md"

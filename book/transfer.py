@@ -86,7 +86,9 @@ setup = transfer.prepare(config)
 downstream = transfer.downstream(config, setup)
 values = {**setup.config.model_dump(), "out_dir": config.out_dir}
 metrics = Metrics("transfer", values, setup.device, config.out_dir)
-display(Markdown(sentences.made_by("transfer", config.profile, setup.facts(probed=False))))
+display(
+    Markdown(sentences.made_by("transfer", config.profile, setup.facts(probed=False, paper="")))
+)
 
 # %% [markdown]
 # ## The tasks

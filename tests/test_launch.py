@@ -98,7 +98,7 @@ def test_one_file_is_given(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         launch.main()
     assert "give one file: python -m msr.train run.json" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="nowhere.json cannot be read as JSON"):
+    with pytest.raises(ValueError, match="nowhere.json does not exist"):
         launch.read([str(tmp_path / "nowhere.json")])
 
 

@@ -211,3 +211,8 @@ def test_a_corrected_cell_replaces_the_wrong_one():
     }
     config = imagenet.Parameters.read(namespace)
     assert (config.epochs, config.seeds) == (3, 1)
+
+
+def test_a_long_path_shortens_its_comment():
+    line = cell(imagenet.Parameters, data_dir="/a" * 40).splitlines()[0]
+    assert len(line) == 100 and line.startswith('data_dir = "/a/a') and line.endswith("…")

@@ -55,6 +55,8 @@ def read(arguments: list[str]) -> dict[str, Any]:
     path = arguments[0]
     try:
         values = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist") from None
     except (OSError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(values, dict):

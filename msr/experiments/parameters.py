@@ -115,8 +115,14 @@ def cell(kind: type[Parameters], **changed: Any) -> str:
         value = changed.get(name, field.default)
         plain = isinstance(value, (str, tuple, list))
         text = json.dumps(value, ensure_ascii=False) if plain else repr(value)
-        lines.append(f"{name} = {text}  # {field.description}")
+        lines.append(_shortened(f"{name} = {text}  # ", str(field.description)))
     return "\n".join(lines)
+
+
+def _shortened(start: str, comment: str, width: int = 100) -> str:
+    """Return a line whose comment is cut where the line would be too long, as by a long path."""
+    room = max(1, width - len(start))
+    return start + (comment if len(comment) <= room else comment[: room - 1].rstrip() + "…")
 
 
 def _assigned(cells: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -30,7 +30,7 @@ class Facts:
     probed: tuple[int, int] | None = None  # numbers of images that probes are fitted and scored on
     files: str = ""  # which files were skipped or converted, in words
     own_images: bool = False  # whether the notebook takes a data_dir
-    paper: str = "paper"  # this notebook's profile at the scale of the paper
+    paper: str = "paper"  # this notebook's profile at the scale of the paper; "": none
 
 
 SHORT = {
@@ -44,7 +44,8 @@ def made_by(notebook: str, profile: str, facts: Facts) -> str:
 
     notebook: its name. profile: the profile that made the page.
     """
-    further = f"To go further: more `epochs`, or a GPU and `book/profiles/{facts.paper}.yml`."
+    gpu = f", or a GPU and `book/profiles/{facts.paper}.yml`" if facts.paper else ""
+    further = f"To go further: more `epochs`{gpu}."
     sizes = ", ".join(f"{name} {size}" for name, size in facts.spaces.items())
     parts = [
         f"**This page ran on {facts.source}**: {facts.n_train:,} images for training, "
