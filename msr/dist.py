@@ -35,6 +35,11 @@ def rank() -> int:
     return dist.get_rank() if world_size() > 1 else 0
 
 
+def here() -> int:
+    """Return the number of ranks on this machine; torchrun sets LOCAL_WORLD_SIZE to it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", world_size())) if world_size() > 1 else 1
+
+
 def own(n: int) -> slice:
     """Return the slice that this rank's n rows occupy among the n · R rows of all R ranks."""
     return slice(rank() * n, (rank() + 1) * n)
@@ -49,9 +54,9 @@ def start() -> None:
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
         return
-    gpu = torch.cuda.is_available()
-    if gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    gpu, own_gpu = torch.cuda.is_available(), int(os.environ["LOCAL_RANK"])
+    if own_gpu < torch.cuda.device_count():  # a machine with too few GPUs may still train on CPUs
+        torch.cuda.set_device(own_gpu)
     dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
 
 

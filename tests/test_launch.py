@@ -1,17 +1,20 @@
 """The command `python -m msr.train run.json`: any experiment on images, errors in one line."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 import small
 import torch
 from small import IMAGENET, SPRITES, TRANSFER, sprites_setup
 
-from msr import load
+from msr import dist, load
 from msr.experiments import imagenet, launch, numerical, processes, sprites, transfer
+from msr.experiments.setup import Plan
 from msr.train import NonFiniteLoss, Stopped
 
 
@@ -66,9 +69,37 @@ def test_the_headline_encoders_of_the_numerical_notebook(tmp_path, capsys):
     assert "complete in" in capsys.readouterr().out
 
 
+def test_one_seed_of_the_numerical_encoders(tmp_path):
+    tiny = {"steps": 1, "samples": 8, "seeds": 2, "width": 8, "depth": 1, "probe_samples": 50}
+    launch.run({"experiment": "numerical", "out_dir": str(tmp_path), "only_seed": 21} | tiny)
+    assert {path.name for path in tmp_path.glob("*/*")} == {"seed21"}
+
+
+GPUS = "this machine has 8 GPUs; give device cuda and no more devices than GPUs, or device cpu"
+
+
+@pytest.mark.parametrize("world, here, says", [(16, 8, ""), (16, 16, GPUS), (18, 9, GPUS)])
+def test_gpus_are_counted_machine_by_machine(monkeypatch, world, here, says):
+    """Two machines of eight GPUs each train sixteen ranks; on one machine these are too many."""
+    config = sprites.Parameters(**SPRITES).change(devices=world, batch_size=world)
+    views = types.SimpleNamespace(groups=(), paired=False)
+    plan = Plan(config, views, None, None, torch.device("cuda"))
+    monkeypatch.setattr(dist, "world_size", lambda: world)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(here))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(Plan, "build", lambda self, seed: None)  # it would ask for a real GPU
+    with pytest.raises(ValueError, match=says) if says else contextlib.nullcontext():
+        plan.check()
+
+
 @pytest.mark.parametrize(
     "content, says",
     [
+        (
+            {"experiment": "numerical", "only": "spaces"},
+            "only 'spaces' with experiment numerical, which has no such parts; leave it out",
+        ),
+        ({"only_seed": "1"}, "only_seed = '1'; give a whole number, one of the seeds"),
         (
             {"experiment": "sprite"},
             "unknown experiment 'sprite' (did you mean 'sprites'?); choose imagenet, numerical",

@@ -28,8 +28,8 @@ def main() -> None:
 
     The results go to the folders where the notebook looks for them. run.json holds the parameters
     of a notebook by name; a missing one has the notebook's default. "experiment" names the notebook
-    (imagenet by default); "only", "spaces" or "vanilla", trains only that part, and "only_seed" one
-    of the seeds.
+    (imagenet by default); "only", "spaces" or "vanilla", trains only that part (the numerical
+    experiment has no such parts), and "only_seed" one of the seeds.
 
     Exit status: 0 when done; 143 after a SIGTERM, with everything saved; 2, and one line that says
     what is wrong, otherwise.
@@ -74,13 +74,21 @@ def run(values: dict[str, Any]) -> None:
     choose("experiment", name, EXPERIMENTS)
     if only:
         choose("only", only, PARTS)
+    if not isinstance(only_seed, int | None):
+        raise ValueError(f"only_seed = {only_seed!r}; give a whole number, one of the seeds")
+    latents = name == numerical.Parameters.NAME
+    if only and latents:
+        raise ValueError(
+            f"only '{only}' with experiment {name}, which has no such parts; leave it out"
+        )
     config: Any = EXPERIMENTS[name].Parameters(**values)
+    seeds = config.all_seeds if only_seed is None else [only_seed]
     dist.start()
-    if name == numerical.Parameters.NAME:
-        numerical.train(config)
+    if latents:
+        numerical.train(config, seeds)
         return
     setup = EXPERIMENTS[name].prepare(config.change(devices=dist.world_size()))
     beside = getattr(config, "vanilla", True)
-    for seed in config.all_seeds if only_seed is None else [only_seed]:
+    for seed in seeds:
         for part in [only] if only else PARTS[: 1 + beside]:
             setup.fit(seed, vanilla=part == "vanilla")

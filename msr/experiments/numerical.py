@@ -6,6 +6,7 @@ Every block of the latents is predicted from every space of every encoder.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -199,13 +200,13 @@ def run(
     return trained
 
 
-def train(config: Parameters) -> None:
-    """Train the headline encoders, of every regime and seed.
+def train(config: Parameters, seeds: Iterable[int]) -> None:
+    """Train the headline encoders, of every regime and each of the seeds.
 
     They are saved in the folders where the notebook looks for them.
     """
     base, headline, _ = prepare(config)
     for regime in REGIMES:
         setting = replace(base, latents=replace(headline, regime=regime))
-        for seed in config.all_seeds:
+        for seed in seeds:
             run(setting, seed, f"{config.out_dir}/{regime}/seed{seed}", f"{regime}, seed {seed}")

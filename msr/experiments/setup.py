@@ -56,13 +56,8 @@ class Plan:
         The network is built once, so that a wrong backbone, weight or size is found before any
         image is read.
         """
-        c, gpus, groups = self.config, torch.cuda.device_count(), len(self.views.groups)
-        named = self.device.index is not None
-        if c.devices > 1 and (named or (self.device.type == "cuda" and c.devices > gpus)):
-            raise ValueError(
-                f"devices {c.devices} with device '{c.device}': this machine has {gpus} GPUs; "
-                "give device cuda and no more devices than GPUs, or device cpu"
-            )
+        c, groups = self.config, len(self.views.groups)
+        self._check_gpus()
         if c.backbone_rate != 1 and not c.init:
             raise ValueError(
                 f"backbone_rate {c.backbone_rate:g} without init: it is the rate of a backbone "
@@ -79,6 +74,17 @@ class Plan:
                 f"give {groups + 1} or more"
             )
         self.build(0)
+
+    def _check_gpus(self) -> None:
+        """Raise ValueError, one line, if this machine lacks a GPU for each of its processes."""
+        c, gpus, named = self.config, torch.cuda.device_count(), self.device.index is not None
+        here = dist.here() if dist.world_size() > 1 else c.devices
+        if c.devices > 1 and (named or (self.device.type == "cuda" and here > gpus)):
+            elsewhere = f", {here} of them on this machine" if here < c.devices else ""
+            raise ValueError(
+                f"devices {c.devices}{elsewhere}, with device '{c.device}': this machine has "
+                f"{gpus} GPUs; give device cuda and no more devices than GPUs, or device cpu"
+            )
 
     def network(self, vanilla: bool = False) -> dict[str, Any]:
         """Return the arguments of `models.build` by name, plain values.
