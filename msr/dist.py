@@ -139,6 +139,40 @@ def everyone(value: Any) -> list[Any]:
     return values
 
 
+class Anyone:
+    """Whether any rank says yes: asked in every step, answered one step later.
+
+    So `anyone(yes)` never waits for a rank that is less than a step behind. Every rank must call it
+    in the same steps and gets the same answers, in the same steps. The flags go from CPU to CPU,
+    beside the work of the GPUs. A single rank is answered at once.
+    """
+
+    def __init__(self) -> None:
+        self.asked: tuple[Any, torch.Tensor] | None = None  # the vote under way, and its flag
+
+    def __call__(self, yes: bool) -> bool:
+        """Put this rank's answer to the others; return whether any rank said yes a step ago."""
+        if world_size() == 1:
+            return yes
+        before, flag = self.asked, torch.tensor([int(yes)])
+        self.asked = dist.all_reduce(flag, dist.ReduceOp.MAX, async_op=True), flag
+        return self._answer(before)
+
+    def _answer(self, vote: tuple[Any, torch.Tensor] | None) -> bool:
+        if vote is None:
+            return False
+        work, flag = vote
+        work.wait()
+        return bool(flag.item())
+
+    def __enter__(self) -> Anyone:
+        return self
+
+    def __exit__(self, kind: Any, *error: Any) -> None:
+        if kind is None:  # after an error the other ranks may be gone
+            self._answer(self.asked)
+
+
 # ---------------------------------------------------------------------------------------- networks
 
 

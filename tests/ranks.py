@@ -35,18 +35,29 @@ def write(folder, **changes):
     return folder / "spaces_seed0"
 
 
+# Small sets stay files too, so that workers decode them while a run trains.
+SCRIPT = """\
+from msr.data import images
+from msr.experiments import launch
+images.AT_ONCE = 0
+launch.main()
+"""
+
+
 def start(folder, *torchrun):
     """Start the command on folder/run.json in a process group of its own.
 
     torchrun: its arguments, for several ranks; none: one process.
     """
-    ranks = ["-m", "torch.distributed.run", *torchrun] if torchrun else []
+    script = folder / "train.py"
+    script.write_text(SCRIPT)
+    several = ["-m", "torch.distributed.run", *torchrun] if torchrun else []
     environment = {"OMP_NUM_THREADS": "1", "IMAGENET_DIR": "", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, *ranks, "-m", "msr.train", str(folder / "run.json")],
+        [sys.executable, *several, str(script), str(folder / "run.json")],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | environment,
+        env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         start_new_session=True,
     )

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from msr import dist
-from msr.data import files, shards
+from msr.data import files, shards, workers
 from msr.data.files import Decoder, Inspection
 
 # A split is decoded once and kept in memory if neither limit is exceeded.
@@ -92,6 +92,7 @@ class Images:
             num_workers=num_workers,
             collate_fn=files.collate,
             pin_memory=pin,
+            worker_init_fn=workers.ignore_sigterm,
         )
         for pixels, own, notes in one_line(loader):
             if self.inspection:
@@ -141,7 +142,9 @@ class Images:
 def one_line(loader: Iterable) -> Iterator:
     """Yield the loader's batches; raise a worker's ValueError as one line, without traceback."""
     try:
-        yield from loader
+        with workers.sheltered():
+            batches = iter(loader)
+        yield from batches
     except ValueError as error:
         raise ValueError(str(error).strip().splitlines()[-1].removeprefix("ValueError: ")) from None
 

@@ -44,17 +44,12 @@ class Log:
         """The last line of the log, or an empty dict if there is none."""
         return self.lines[-1] if self.lines else {}
 
-    def mean(self, recent: list[torch.Tensor], asked: bool) -> tuple[list[float], bool]:
-        """Return the means of the recent rows over steps and ranks, and whether any rank must stop.
+    def mean(self, recent: list[torch.Tensor]) -> list[float]:
+        """Return the means of the recent rows over steps and ranks.
 
-        recent: one row [2 + 3 (M + 1)] per step, as `row` returns them. asked: whether this rank
-        was asked to stop. The answer for all ranks is computed together with the means, so that it
-        costs no further read from the device.
+        recent: one row [2 + 3 (M + 1)] per step, as `row` returns them.
         """
-        values = torch.stack(recent).mean(dim=0)
-        asked_too = values.new_tensor([float(asked)])
-        *means, any_asked = dist.mean(torch.cat([values, asked_too])).tolist()
-        return means, any_asked > 0
+        return dist.mean(torch.stack(recent).mean(dim=0)).tolist()
 
     def write(self, values: Sequence[float], images: int, **where: float) -> None:
         """Add a line with the given values, the speed, and where in the run it stands.

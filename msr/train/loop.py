@@ -164,6 +164,7 @@ def train(
         Log(folder, spaces, state.step) as log,
         Progress(schedule.total, name, show) as bar,
         Sigterm() as stop,
+        dist.Anyone() as anyone,
     ):
         if folder and dist.rank() == 0:
             checkpoint.write_config(folder, record)
@@ -172,13 +173,13 @@ def train(
             terms = forward(net, state.objective, views, images, state.generator, bf16)
             update(state, schedule, terms)
 
-            # log; with several ranks, only here do they agree on whether to stop
-            stopping = stop.asked and dist.world_size() == 1
+            # log
             if schedule.logs(state.step):
-                stopping = write_line(log, state, schedule, stop.asked, bf16)
+                write_line(log, state, schedule, bf16)
             show_progress(bar, log, state, schedule)
 
-            # save, and stop when asked
+            # save, and stop when any rank was asked to
+            stopping = anyone(stop.asked)
             if stopping or schedule.saves(state.step):
                 state.save(folder, record)
             if stopping and state.step < schedule.total:
@@ -243,14 +244,13 @@ def update(state: State, schedule: Schedule, terms: Terms) -> None:
 # ---------------------------------------------------------------------------- the log and messages
 
 
-def write_line(log: Log, state: State, schedule: Schedule, asked: bool, bf16: bool) -> bool:
-    """Write the means since the last line; return whether any rank was asked to stop.
+def write_line(log: Log, state: State, schedule: Schedule, bf16: bool) -> None:
+    """Write the means since the last line. bf16: whether the network computes in bf16.
 
-    asked: whether this rank was. bf16: whether the network computes in bf16, for the message.
     Raises NonFiniteLoss, one line that says what to try, if the mean loss is nan or inf.
     """
     n, done, lr = len(state.recent), state.step, schedule.lr(state.step - 1)
-    values, stopping = log.mean(state.recent, asked)
+    values = log.mean(state.recent)
     images = n * schedule.settings.batch_size
     log.write(values, images, step=done, epoch=done / schedule.per_epoch, lr=lr)
     if not math.isfinite(log.line["loss"]):
@@ -262,7 +262,6 @@ def write_line(log: Log, state: State, schedule: Schedule, asked: bool, bf16: bo
             + (f"; the last good weights are in {saved[0]}" if saved else "")
         )
     state.recent = []
-    return stopping
 
 
 def show_progress(bar: Progress, log: Log, state: State, schedule: Schedule) -> None:

@@ -41,6 +41,8 @@ class State:
         if folder is None or not all_finite(self.model):
             return
         rng = dist.everyone(checkpoint.rng())
+        # each rank has the rows of its own images; the log needs the means over ranks
+        recent = dist.mean(torch.stack(self.recent)) if self.recent else torch.empty(0)
         if dist.rank() == 0:
             saved = {
                 "step": self.step,
@@ -49,7 +51,7 @@ class State:
                 "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.get_state(),
                 "rng": rng,
-                "recent": torch.stack(self.recent) if self.recent else torch.empty(0),
+                "recent": recent,
                 "config": json.dumps(config),
             }
             checkpoint.save(folder, saved)
