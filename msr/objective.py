@@ -29,9 +29,10 @@ class Objective(torch.nn.Module):
     """The loss L of one family, for embeddings z [V, B, D] of V views (query first).
 
     lambdas: one weight for all spaces, one per space (content first), or None for the family's
-    default. They are a buffer, so that a checkpoint holds them. paired: each image has a single
-    key, number i mod (M + 1), as `Views(paired=True)` makes them. content_spread: weight of a
-    further spread, of the content space alone (an option of the paper's SimCLR form).
+    default. They are a buffer, so that a checkpoint holds them. paired: image i of the batch of all
+    ranks has a single key, number i mod (M + 1), as `Views(paired=True)` makes them.
+    content_spread: weight of a further spread, of the content space alone (an option of the paper's
+    SimCLR form).
 
     settings: the family's own, by name: simclr(temperature, denominator), vicreg(variance,
     covariance), barlow(beta), entropy(temperature). Families that are `averaged` divide the sum
@@ -104,9 +105,12 @@ class Objective(torch.nn.Module):
     def pair(self, part: torch.Tensor, m: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the query and key m, each [B, d], from one space's part [V, B, d] of z.
 
-        When paired, only the images whose single key is key m are returned.
+        When paired, these are the images of all ranks whose single key is key m, the same on every
+        rank: a rank may have fewer of them than another, or none. So the mean over them is that of
+        the whole batch, and a family that gathers its arguments again only repeats them.
         """
         if self.paired:
             turn = slice(m, None, len(self.spaces.names))
+            part = dist.gather(part, dim=1)
             return part[0, turn], part[1, turn]
         return part[0], part[m + 1]

@@ -26,8 +26,8 @@ class Views:
     probability and strength (asymmetric views); `key` defaults to `query`. What is not drawn, such
     as the threshold of solarise, is the query's for every view. groups: the M groups that get a
     style space. A key takes over everything that was drawn for its shared group, including whether
-    a transform is applied. paired: the image at place i of its rank's batch gets the query and only
-    key number i mod (M + 1), so V = 2 and the cost does not grow with M.
+    a transform is applied. paired: image i of the batch of all ranks gets the query and only key
+    number i mod (M + 1), so V = 2 and the cost does not grow with M.
 
     Raises ValueError for pipelines of different transforms, an unknown group, or groups that
     overlap.
@@ -75,9 +75,9 @@ class Views:
             for key, names in zip(keys[1:], self.members.values(), strict=True):
                 key.update({name: query[name] for name in names})
             return [query, *keys]
-        key, local = self.key.sample(generator, n, size), n // dist.world_size()
-        # an image gets the key turn[i], by its place among the images of its rank
-        turn = torch.arange(n, device=generator.device) % local % (len(self.groups) + 1)
+        key = self.key.sample(generator, n, size)
+        # an image gets the key turn[i], by its place among the images of all ranks
+        turn = torch.arange(n, device=generator.device) % (len(self.groups) + 1)
         for m, names in enumerate(self.members.values(), start=1):
             for name in names:
                 key[name] = where(turn == m, query[name], key[name])
@@ -89,7 +89,7 @@ class Views:
         images: uint8, or float in [0, 1]; S is the side that the pipeline makes. Parameters are
         drawn on the generator's device, so a CPU generator gives the same views on every device.
         They are drawn for the images of all ranks: equal generators give each image the same views
-        on any number of ranks (when paired: if a rank's batch is a multiple of M + 1).
+        on any number of ranks.
         """
         mine = dist.own(len(images))
         params = self.sample(generator, len(images) * dist.world_size(), images.shape[-1])
