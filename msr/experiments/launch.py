@@ -10,8 +10,7 @@ from typing import Any
 from msr import dist
 from msr.config import choose
 from msr.experiments import imagenet, numerical, sprites, transfer
-from msr.experiments.processes import ERRORS
-from msr.train import NonFiniteLoss, Stopped
+from msr.experiments.processes import ERRORS, TOGETHER
 
 EXPERIMENTS: dict[str, Any] = {
     "imagenet": imagenet,
@@ -37,7 +36,7 @@ def main() -> None:
     try:
         run(read(sys.argv[1:]))
     except tuple(ERRORS.values()) as error:
-        if dist.rank() == 0 or not isinstance(error, (NonFiniteLoss, Stopped)):
+        if dist.rank() == 0 or not isinstance(error, TOGETHER):
             print(f"msr: {type(error).__name__}: {error}", flush=True)
         sys.exit(STATUS.get(type(error).__name__, 2))
     finally:

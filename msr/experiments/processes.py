@@ -12,10 +12,11 @@ from msr import dist
 from msr.experiments.parameters import ImageParameters
 from msr.models import MultiSpace
 from msr.objective import Objective
-from msr.train import NonFiniteLoss, Progress, Stopped, checkpoint, lines_of
+from msr.train import NonFiniteLoss, NotSaved, Progress, Stopped, checkpoint, lines_of
 
 # Errors that a worker may end with; it prints the name and the message of one in one line.
-ERRORS = {kind.__name__: kind for kind in (ValueError, TypeError, NonFiniteLoss, Stopped)}
+TOGETHER = (NonFiniteLoss, Stopped, NotSaved)  # those that every worker ends with
+ERRORS = {kind.__name__: kind for kind in (ValueError, TypeError, OSError, *TOGETHER)}
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Worker:
         path = self.folder.with_name(f"{self.folder.name}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         own = {"experiment": self.config.NAME, "only": self.name, "only_seed": self.seed}
-        path.write_text(json.dumps(self.config.model_dump(mode="json") | own, indent=1))
+        text = json.dumps(self.config.model_dump(mode="json") | own, indent=1)
+        checkpoint.write(path, lambda file: file.write(text.encode()))
         return path
 
 

@@ -8,6 +8,7 @@ A run's folder holds::
     model.safetensors           the newest weights, with config.json in the metadata: this file
                                 alone is enough for `msr.load`
     log.jsonl, events.*         every term of the loss, as lines and for TensorBoard
+    diverged.json               the step by which the loss became nan or inf, if it ever did
 
 Tensors and JSON only: loading a checkpoint runs no code (`weights_only=True`). A file is written
 under another name, synced to the disk and renamed, so that a job may be killed at any moment.
@@ -31,13 +32,23 @@ KEPT = 2  # number of checkpoints that are kept
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file through `fill(file)`; it replaces `path` once it is complete and on the disk."""
+    """Write a file through `fill(file)`; it replaces `path` once it is complete and on the disk.
+
+    If that fails, an earlier file stays as it was. Raises OSError, as on a full disk.
+    """
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(beside, "wb") as file:
-        fill(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    try:
+        with open(beside, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            raise error.__context__ from None  # torch.save hides it behind an error of its own
+        raise
     with contextlib.suppress(OSError):  # sync the new name too, where the file system allows it
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -57,17 +68,23 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def save(folder: Path, state: dict) -> None:
-    """Write a checkpoint, delete all but the last two, and write model.safetensors.
+    """Write model.safetensors and then a checkpoint, and delete all but the last two of these.
 
     state: what the checkpoint holds; among others `step`, `model` (a state_dict) and `config` (a
-    JSON text).
+    JSON text). In this order a complete run, which is never saved again, has its last weights.
     """
-    write(folder / f"checkpoint-{state['step']:08d}.pt", lambda file: torch.save(state, file))
-    for old in checkpoints(folder)[KEPT:]:
-        old.unlink()
     weights = {name: value.detach().cpu().contiguous() for name, value in state["model"].items()}
     blob = safetensors.torch.save(weights, {"config": state["config"], "step": str(state["step"])})
     write(folder / "model.safetensors", lambda file: file.write(blob))
+    write(folder / f"checkpoint-{state['step']:08d}.pt", lambda file: torch.save(state, file))
+    for old in checkpoints(folder)[KEPT:]:
+        old.unlink()
+
+
+def clean(folder: Path) -> None:
+    """Delete the incomplete files that killed processes left in a run's folder."""
+    for path in folder.glob("*.*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def latest(folder: str | Path) -> dict | None:

@@ -31,11 +31,10 @@ class Log:
         self.lines = lines_of(folder, step) if folder else []
         self.file: Any = None
         self.board: Any = None
+        self.missed = False  # whether some line could not be written to log.jsonl
         if folder and dist.rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            text = "".join(json.dumps(line) + "\n" for line in self.lines)
-            checkpoint.write(folder / "log.jsonl", lambda file: file.write(text.encode()))
-            self.file = open(folder / "log.jsonl", "a")
+            self._write_all()
             self.board = _board(folder, step)
         self.last = time.perf_counter()  # when the last line was written
 
@@ -61,20 +60,50 @@ class Log:
         line = {**where, "images_per_second": speed, **dict(zip(self.names, values))}
         self.lines.append(line)
         if self.file:
-            self.file.write(json.dumps(line) + "\n")
-            self.file.flush()
+            self._append(line)
+        self.last = time.perf_counter()
+
+    def _append(self, line: dict) -> None:
+        """Write a line to the files. If that fails, as on a full disk, say so and go on."""
+        try:
+            if self.missed:
+                self._write_all()
+            else:
+                self.file.write(json.dumps(line) + "\n")
+                self.file.flush()
+            self.missed = False
+        except OSError as error:
+            self.missed = True
+            print(f"a line of {self.folder}/log.jsonl cannot be written: {error}", flush=True)
+        try:
             for name, value in line.items() if self.board else ():
                 self.board.add_scalar(name, value, line["step"])
-        self.last = time.perf_counter()
+        except OSError as error:
+            self.board = None
+            print(f"no more events of TensorBoard in {self.folder}: {error}", flush=True)
+
+    def _write_all(self) -> None:
+        """Write log.jsonl anew, with every line so far, and open it for the next ones."""
+        assert self.folder is not None
+        if self.file:
+            with contextlib.suppress(OSError):
+                self.file.close()
+        text = "".join(json.dumps(line) + "\n" for line in self.lines)
+        checkpoint.write(self.folder / "log.jsonl", lambda file: file.write(text.encode()))
+        self.file = open(self.folder / "log.jsonl", "a")
 
     def __enter__(self) -> Log:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if self.file:
-            self.file.close()
-        if self.board:
-            self.board.close()
+        with contextlib.suppress(OSError):  # what could not be written was told
+            if self.missed:
+                self._write_all()
+            if self.file:
+                self.file.close()
+        with contextlib.suppress(OSError):
+            if self.board:
+                self.board.close()
 
 
 def _board(folder: Path, step: int) -> Any:

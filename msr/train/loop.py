@@ -17,20 +17,16 @@ import torch
 from msr import dist
 from msr.models import MultiSpace
 from msr.objective import Objective, Terms
-from msr.train import checkpoint, duals, optim, resume
+from msr.train import checkpoint, diverged, duals, optim, resume
 from msr.train.device import keep_memory, use_bf16
 from msr.train.log import Log, lines_of, row
 from msr.train.progress import Progress
 from msr.train.schedule import Schedule
 from msr.train.settings import Training
-from msr.train.state import State
+from msr.train.state import NotSaved, State
 from msr.train.stop import Sigterm, Stopped
 
 MakeViews = Callable[[torch.Tensor, torch.Generator], torch.Tensor]  # [B, …] -> [V, B, …]
-
-
-class NonFiniteLoss(FloatingPointError):
-    """The loss became nan or inf. The checkpoints written before are kept."""
 
 
 class Batches(Protocol):
@@ -73,7 +69,8 @@ def fit(
     another number of ranks. Afterwards the model is in evaluation mode.
 
     Raises ValueError, one line, also for batches of another size than the settings say,
-    NonFiniteLoss when a loss is logged that is nan or inf, and Stopped after a SIGTERM.
+    NonFiniteLoss when a loss is logged that is nan or inf (such a run may be resumed with another
+    lr, clip or precision), Stopped after a SIGTERM, and NotSaved if the end could not be saved.
     """
     # prepare the network, its optimizer, and the record that decides whether a run may be resumed
     schedule = Schedule(settings, len(batches))
@@ -85,6 +82,7 @@ def fit(
     saved = resume.find(folder, record, schedule.total, name, fresh)
     if saved:
         state.restore(saved)
+        record = resume.with_history(record, saved)
 
     # train, log and save; a complete run is only loaded
     if folder and state.step == schedule.total:
@@ -152,7 +150,7 @@ def train(
     """Run the steps that remain; return the whole log.
 
     folder: where the files of the run go, or None. record: the content of config.json. Raises
-    NonFiniteLoss and Stopped as `fit` does.
+    NonFiniteLoss, Stopped and NotSaved as `fit` does.
     """
     settings, device = schedule.settings, torch.device(batches.device)
     bf16 = use_bf16(settings.precision, device)
@@ -160,6 +158,7 @@ def train(
         state.model.compile()  # in place: the names in state_dict stay
     net = dist.parallel(state.model, device)
     spaces, show = state.objective.spaces.names, progress and dist.rank() == 0
+    problem = ""
     with (
         Log(folder, spaces, state.step) as log,
         Progress(schedule.total, name, show) as bar,
@@ -181,11 +180,11 @@ def train(
             # save, and stop when any rank was asked to
             stopping = anyone(stop.asked)
             if stopping or schedule.saves(state.step):
-                state.save(folder, record)
+                problem = state.save(folder, record)
             if stopping and state.step < schedule.total:
-                resumed = f"; the same command resumes from {folder}" if folder else ""
-                stopped = f"SIGTERM: stopped after step {state.step} of {schedule.total}"
-                raise Stopped(stopped + resumed)
+                raise stopped(state, schedule, folder, problem)
+    if problem:
+        raise NotSaved(f"trained to the end, but {problem}")
     return log.lines
 
 
@@ -254,14 +253,20 @@ def write_line(log: Log, state: State, schedule: Schedule, bf16: bool) -> None:
     images = n * schedule.settings.batch_size
     log.write(values, images, step=done, epoch=done / schedule.per_epoch, lr=lr)
     if not math.isfinite(log.line["loss"]):
-        saved = checkpoint.checkpoints(log.folder) if log.folder else []
-        raise NonFiniteLoss(
+        raise diverged.error(
+            log.folder,
+            done,
             f"the loss became {log.line['loss']} within the {n} steps before step {done} of "
-            f"{schedule.total} (lr {lr:.2g}, {'bf16' if bf16 else 'float32'}); try a lower lr, "
-            "clip = 1.0 or precision = 'float32'"
-            + (f"; the last good weights are in {saved[0]}" if saved else "")
+            f"{schedule.total} (lr {lr:.2g}, {'bf16' if bf16 else 'float32'})",
         )
     state.recent = []
+
+
+def stopped(state: State, schedule: Schedule, folder: Path | None, problem: str) -> Stopped:
+    """Return the error that ends a run after a SIGTERM. problem: why it is not saved, or ""."""
+    resumed = f"; the same command resumes from {folder}" if folder else ""
+    after = f"SIGTERM: stopped after step {state.step} of {schedule.total}"
+    return Stopped(after + (f"; {problem}" if problem else resumed))
 
 
 def show_progress(bar: Progress, log: Log, state: State, schedule: Schedule) -> None:

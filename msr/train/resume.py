@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from msr import dist
-from msr.train import checkpoint
+from msr.train import checkpoint, diverged
 from msr.train.settings import Training
 
 
@@ -14,10 +14,10 @@ def find(folder: Path | None, config: dict, total: int, name: str, fresh: bool) 
     """Return the checkpoint in `folder` to resume from, or None to begin at step 0.
 
     A run with the same configuration `config` is resumed, or loaded if all its `total` steps are
-    done. A folder is renamed to `<folder>.old` if it holds a complete run with another
-    configuration, a run without any checkpoint or, when `fresh` is true, any run. Rank 0 decides,
-    renames and prints; the other ranks then read the same checkpoint. name: of the run, in
-    messages.
+    done; if its loss became nan, what `diverged.CURES` names may differ. A folder is renamed to
+    `<folder>.old` if it holds a complete run with another configuration, a run without any
+    checkpoint or, when `fresh` is true, any run. Rank 0 decides, renames and prints; the other
+    ranks then read the same checkpoint. name: of the run, in messages.
 
     Raises ValueError, one line, for an unfinished run with another configuration, for a folder
     whose checkpoints are all unreadable, and if the ranks do not share the folder.
@@ -47,8 +47,13 @@ def _decide(
     """
     saved = None if fresh else checkpoint.latest(folder)
     changed = changes(json.loads(saved["config"]), config) if saved else []
+    unfinished = saved and saved["step"] < json.loads(saved["config"])["steps"]
+    cures: list[str] = []
+    if saved and unfinished:
+        refused = diverged.incurable(folder, saved["step"], changed)
+        cures, changed = [line for line in changed if line not in refused], refused
     named = "; ".join(changed[:4])
-    if saved and changed and saved["step"] < json.loads(saved["config"])["steps"]:
+    if unfinished and changed:
         more = " …" if changed[4:] else ""
         return None, (
             f"{folder} holds an unfinished run with other settings ({named}{more}); "
@@ -64,8 +69,24 @@ def _decide(
     if saved["step"] == total:
         print(f"{name}: complete in {folder}, not trained again (fresh = True would)", flush=True)
     else:
-        print(f"{name}: resuming from step {saved['step']} of {total} in {folder}", flush=True)
+        checkpoint.clean(folder)
+        why = f"; the loss became nan or inf by step {diverged.step_of(folder)}" if cures else ""
+        now = f", with {'; '.join(cures)}{why}" if cures else ""
+        print(f"{name}: resuming from step {saved['step']} of {total} in {folder}{now}", flush=True)
     return saved, ""
+
+
+def with_history(config: dict, saved: dict) -> dict:
+    """Return the record `config` with the history of the run that it resumes, if that has one.
+
+    Each change of settings on the way adds {"step": resumed from, "changed": ["lr = 0.1, now
+    0.01"]}. saved: the checkpoint.
+    """
+    old = json.loads(saved["config"])
+    changed = changes(old, config)
+    history = old.get("history", [])
+    history = history + ([{"step": saved["step"], "changed": changed}] if changed else [])
+    return config | ({"history": history} if history else {})
 
 
 def changes(old: dict, new: dict) -> list[str]:
@@ -73,8 +94,9 @@ def changes(old: dict, new: dict) -> list[str]:
 
     old, new: two contents of config.json. A training setting that `old` lacks, because it was added
     to the library later, counts as its default. `save_every` and `log_every` are left out: they
-    decide only when to save and to log.
+    decide only when to save and to log; so is the `history` of changes.
     """
+    old = {name: value for name, value in old.items() if name != "history"}
     defaults = {name: field.default for name, field in Training.model_fields.items()}
     experiment = old.get("experiment", {})
     if "compile" not in old["training"] and "groups" in experiment:  # of 0.1, and on images

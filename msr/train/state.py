@@ -11,7 +11,11 @@ import torch
 from msr import dist
 from msr.models import MultiSpace
 from msr.objective import Objective
-from msr.train import checkpoint
+from msr.train import checkpoint, diverged
+
+
+class NotSaved(RuntimeError):
+    """The run came to its end, but could not be saved. Its earlier checkpoints are kept."""
 
 
 @dataclass
@@ -32,17 +36,23 @@ class State:
     step: int = 0
     recent: list[torch.Tensor] = field(default_factory=list)
 
-    def save(self, folder: Path | None, config: dict) -> None:
-        """Write a checkpoint, unless there is no folder or some weight is not finite.
+    def save(self, folder: Path | None, config: dict) -> str:
+        """Write a checkpoint, unless there is no folder.
 
         config: the content of config.json. Every rank must call this method, since each has a
-        random state of its own; rank 0 writes.
+        random state of its own; rank 0 writes. Returns "" or, if that failed, as on a full disk,
+        what happened, on every rank; rank 0 prints it too. The earlier checkpoints are then kept.
+        Raises NonFiniteLoss, one line, if the state is not finite.
         """
-        if folder is None or not all_finite(self.model):
-            return
+        if folder is None:
+            return ""
+        if not all(dist.everyone(self.finite())):
+            what = f"the weights or the optimizer's state became nan or inf by step {self.step}"
+            raise diverged.error(folder, self.step, what)
         rng = dist.everyone(checkpoint.rng())
         # each rank has the rows of its own images; the log needs the means over ranks
         recent = dist.mean(torch.stack(self.recent)) if self.recent else torch.empty(0)
+        problem = ""
         if dist.rank() == 0:
             saved = {
                 "step": self.step,
@@ -54,7 +64,20 @@ class State:
                 "recent": recent,
                 "config": json.dumps(config),
             }
-            checkpoint.save(folder, saved)
+            problem = _write(folder, saved)
+        return dist.everyone(problem)[0]
+
+    def finite(self) -> bool:
+        """Return whether all weights, the optimizer's state and the recent rows are finite.
+
+        A large gradient may leave finite weights and an infinite second moment, which then never
+        move again. This waits for the device.
+        """
+        moments = [v for held in self.optimizer.state.values() for v in held.values()]
+        held = [*self.model.state_dict().values(), *moments, *self.recent]
+        device = self.objective.lambdas.device
+        found = [x.isfinite().all().to(device) for x in held if isinstance(x, torch.Tensor)]
+        return bool(torch.stack(found).all())
 
     def restore(self, saved: dict) -> None:
         """Restore the state from a checkpoint.
@@ -73,9 +96,15 @@ class State:
         self.step = saved["step"]
 
 
-def all_finite(model: torch.nn.Module) -> bool:
-    """Return whether all weights are finite; otherwise they are not saved.
-
-    This waits for the device.
-    """
-    return bool(torch.stack([p.isfinite().all() for p in model.state_dict().values()]).all())
+def _write(folder: Path, saved: dict) -> str:
+    """Write a checkpoint; return "" or, if that failed, what happened, which is printed too."""
+    try:
+        checkpoint.save(folder, saved)
+    except OSError as error:
+        last = next(iter(checkpoint.checkpoints(folder)), None)
+        kept = f"the last one is {last.name}" if last else "there is no earlier one"
+        reason = error.strerror or str(error)
+        problem = f"no checkpoint of step {saved['step']} in {folder} ({reason}); {kept}"
+        print(problem, flush=True)
+        return problem
+    return ""
