@@ -27,7 +27,9 @@ class Views:
     another threshold (asymmetric views); `key` defaults to `query`. groups: the M groups that get a
     style space. A key takes over everything that was drawn for its shared group, including whether
     a transform is applied, and the query's transforms apply it: what is drawn by one pipeline is
-    applied by that pipeline, so a shared style looks the same in both views. paired: the image at place i of its rank's batch gets the query and only
+    applied by that pipeline, so a shared style looks the same in both views.
+
+    paired: the image at place i of its rank's batch gets the query and only
     key number i mod (M + 1), so V = 2 and the cost does not grow with M.
 
     Raises ValueError for pipelines of different transforms or that make images of different sizes,
@@ -79,8 +81,10 @@ class Views:
             )
         if unlike:
             blank = torch.zeros(1, 3, 8, 8)
-            sides = [p.apply(blank, p.sample(torch.Generator(), 1, 8)).shape[-1] for p in
-                     (self.query, self.key)]
+            sides = [
+                p.apply(blank, p.sample(torch.Generator(), 1, 8)).shape[-1]
+                for p in (self.query, self.key)
+            ]
             if sides[0] != sides[1]:
                 raise ValueError(
                     f"the query is {sides[0]} pixels wide, a key {sides[1]}; give both one size"

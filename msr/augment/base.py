@@ -55,7 +55,8 @@ class Transform:
         if self is other:
             return True
         mine, others = (
-            {k: v for k, v in vars(t).items() if k not in ("p", *t.strengths)} for t in (self, other)
+            {k: v for k, v in vars(t).items() if k not in ("p", *t.strengths)}
+            for t in (self, other)
         )
         return type(self) is type(other) and mine == others
 
