@@ -17,7 +17,7 @@ import torch
 from msr import dist
 from msr.models import MultiSpace
 from msr.objective import Objective, Terms
-from msr.train import checkpoint, duals, optim, resume
+from msr.train import checkpoint, duals, memory, optim, resume
 from msr.train.device import keep_memory, use_bf16
 from msr.train.log import Log, lines_of, row
 from msr.train.progress import Progress
@@ -158,7 +158,8 @@ def train(
     bf16 = use_bf16(settings.precision, device)
     if settings.compile:
         state.model.compile()  # in place: the names in state_dict stay
-    net = dist.parallel(state.model, device)
+    network = memory.InPieces(state.model, settings.micro_batch)
+    net = dist.parallel(network, device)
     spaces, show = state.objective.spaces.names, progress and dist.rank() == 0
     with (
         Log(folder, spaces, state.step) as log,
@@ -171,6 +172,7 @@ def train(
             # step
             terms = forward(net, state.objective, views, images, state.generator, bf16)
             update(state, schedule, terms)
+            state.pieces = network.pieces
 
             # log; with several ranks, only here do they agree on whether to stop
             stopping = stop.asked and dist.world_size() == 1
@@ -252,7 +254,8 @@ def write_line(log: Log, state: State, schedule: Schedule, asked: bool, bf16: bo
     n, done, lr = len(state.recent), state.step, schedule.lr(state.step - 1)
     values, stopping = log.mean(state.recent, asked)
     images = n * schedule.settings.batch_size
-    log.write(values, images, step=done, epoch=done / schedule.per_epoch, lr=lr)
+    where = {"pieces": state.pieces} if state.pieces > 1 else {}
+    log.write(values, images, step=done, epoch=done / schedule.per_epoch, lr=lr, **where)
     if not math.isfinite(log.line["loss"]):
         saved = checkpoint.checkpoints(log.folder) if log.folder else []
         raise NonFiniteLoss(
