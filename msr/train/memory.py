@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 from msr import dist
 from msr.models import MultiSpace
 
-PEAK = 1.25  # peak of a step over what is saved for its backward pass: the gradients of activations
+PEAK = 1.15  # peak of a step over what is saved for its backward pass (seen on a CPU: up to 1.0)
 WEIGHTS = 3.5  # further copies of the weights: gradient, up to two of the optimizer, one in bf16
 EMBEDDINGS = 10  # float32 copies of all ranks' embeddings while the loss is computed
 USABLE = 0.9  # share of the free memory to plan with; the rest is for convolutions and fragments
@@ -48,8 +48,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.most < min(2, self.views):
             raise ValueError(
-                f"a step needs {giga(self.fixed)} and {giga(PEAK * self.per_view)} for each view, "
-                f"but {giga(self.free)} of memory are free; give a smaller network or image_size"
+                f"a step needs {amount(self.fixed)}, and {amount(PEAK * self.per_view)} for each "
+                f"view, but {amount(self.free)} of memory are free; give a smaller network or image_size"
             )
 
     @property
@@ -68,16 +68,16 @@ class Plan:
         return self.fixed + PEAK * self.per_view * math.ceil(self.views / self.pieces)
 
     def __str__(self) -> str:
-        whole = giga(self.fixed + PEAK * self.per_view * self.views)
-        need = f"{self.views:,} views of {self.per_view / 1e6:.1f} MB need {whole}"
+        whole = amount(self.fixed + PEAK * self.per_view * self.views)
+        need = f"{self.views:,} views of {amount(self.per_view)} need {whole}"
         if self.pieces == 1:
-            return f"memory: {need} of the {giga(self.free)} that are free"
-        return f"memory: {need}, {giga(self.free)} are free: {in_pieces(self.views, self.pieces)}"
+            return f"memory: {need} of the {amount(self.free)} that are free"
+        return f"memory: {need}, {amount(self.free)} are free: {in_pieces(self.views, self.pieces)}"
 
 
-def giga(n: float) -> str:
-    """Return a number of bytes in words, such as "1.5 GB"."""
-    return f"{n / 1e9:.1f} GB"
+def amount(n: float) -> str:
+    """Return a number of bytes in words, such as "1.5 GB" or "44.0 MB"."""
+    return f"{n / 1e9:.1f} GB" if n >= 1e9 else f"{n / 1e6:.1f} MB"
 
 
 def in_pieces(views: int, pieces: int) -> str:
