@@ -49,7 +49,8 @@ class Plan:
         if self.most < min(2, self.views):
             raise ValueError(
                 f"a step needs {amount(self.fixed)}, and {amount(PEAK * self.per_view)} for each "
-                f"view, but {amount(self.free)} of memory are free; give a smaller network or image_size"
+                f"view, but {amount(self.free)} of memory are free; give a smaller network "
+                "or image_size"
             )
 
     @property
