@@ -18,7 +18,7 @@ from msr import dist
 from msr.models import MultiSpace
 from msr.objective import Objective, Terms
 from msr.train import checkpoint, duals, memory, optim, resume
-from msr.train.device import keep_memory, use_bf16
+from msr.train.device import tune, use_bf16
 from msr.train.log import Log, lines_of, row
 from msr.train.progress import Progress
 from msr.train.schedule import Schedule
@@ -109,7 +109,7 @@ def prepare(model: MultiSpace, objective: Objective, batches: Batches, settings:
             f"{settings.batch_size}; give both the same"
         )
     device = torch.device(batches.device)
-    keep_memory()
+    tune(device)
     objective.to(device)
     model.to(device).to(memory_format=torch.channels_last)
     model.train()
