@@ -213,7 +213,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     running_mean: torch.Tensor
     running_var: torch.Tensor
-    num_batches_tracked: torch.Tensor
+    num_batches_tracked: torch.Tensor | None
     momentum: float
 
     def _check_input_dim(self, x: torch.Tensor) -> None:
@@ -234,7 +234,8 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         mean = means.mean(dim=0)
         var = (variances + (means - mean).square()).mean(dim=0)
         with torch.no_grad():
-            self.num_batches_tracked += 1
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked += 1
             n = world_size() * x.numel() / x.shape[1]
             self.running_mean.lerp_(mean.detach(), self.momentum)
             self.running_var.lerp_(var.detach() * n / (n - 1), self.momentum)

@@ -23,14 +23,18 @@ class Views:
     """The query and its keys: `views(images, generator)` is [V, B, C, S, S] with V = M + 2.
 
     query, key: pipelines of the same transforms in the same order, which may draw with different
-    probability and strength (asymmetric views); `key` defaults to `query`. What is not drawn, such
-    as the threshold of solarise, is the query's for every view. groups: the M groups that get a
+    probability and strength, and apply what they drew in different ways, such as solarise with
+    another threshold (asymmetric views); `key` defaults to `query`. groups: the M groups that get a
     style space. A key takes over everything that was drawn for its shared group, including whether
-    a transform is applied. paired: image i of the batch of all ranks gets the query and only key
-    number i mod (M + 1), so V = 2 and the cost does not grow with M.
+    a transform is applied, and the query's transforms apply it: what is drawn by one pipeline is
+    applied by that pipeline, so a shared style looks the same in both views.
 
-    Raises ValueError for pipelines of different transforms, an unknown group, or groups that
-    overlap.
+    paired: image i of the batch of all ranks gets the query and only key number i mod (M + 1), so
+    V = 2 and the cost does not grow with M.
+
+    Raises ValueError for pipelines of different transforms or that make images of different sizes,
+    an unknown group, groups that overlap, and paired views of a group whose transforms the two
+    pipelines apply differently.
     """
 
     def __init__(
@@ -58,6 +62,40 @@ class Views:
                         "groups must not overlap"
                     )
                 seen[name] = group
+        self.appliers = self._appliers()
+
+    def _appliers(self) -> list[Pipeline]:
+        """Return the pipeline that applies the parameters of each view, query first: V of them.
+
+        They are one and the same object where query and key apply everything alike. Raises
+        ValueError as the class does.
+        """
+        query, key = self.query.transforms, self.key.transforms
+        unlike = {name for name in query if not query[name].alike(key[name])}
+        shared = [set(names) & unlike for names in self.members.values()]
+        if self.paired and any(shared):
+            name = min(set().union(*shared))
+            raise ValueError(
+                f"query and key apply '{name}' differently ({query[name]} and {key[name]}), and "
+                "paired views share it for some images only; make them alike, or paired False"
+            )
+        if unlike:
+            blank = torch.zeros(1, 3, 8, 8)
+            sides = [
+                p.apply(blank, p.sample(torch.Generator(), 1, 8)).shape[-1]
+                for p in (self.query, self.key)
+            ]
+            if sides[0] != sides[1]:
+                raise ValueError(
+                    f"the query is {sides[0]} pixels wide, a key {sides[1]}; give both one size"
+                )
+        # the transforms of each key that are the query's: those of its shared group
+        appliers: dict[frozenset[str], Pipeline] = {frozenset(unlike): self.query}
+        found = [self.query]
+        for own in [set(), *([] if self.paired else shared)]:
+            mixed = [query[name] if name in own else key[name] for name in query]
+            found.append(appliers.setdefault(frozenset(own), Pipeline(mixed)))
+        return found
 
     @property
     def n_views(self) -> int:
@@ -98,22 +136,17 @@ class Views:
     def apply(self, images: torch.Tensor, params: list[dict[str, Params]]) -> torch.Tensor:
         """Return the views [V, B, C, S, S] of images [B, C, H, W] by given parameters.
 
-        params: for each view {transform: {parameter: [B, …]}}. The V · B images go through the
-        pipeline together, on a CPU in pieces that fit into its cache.
+        params: for each view {transform: {parameter: [B, …]}}. The views of one pipeline go through
+        it together, on a CPU in pieces that fit into its cache.
         """
-        x = to_float(images).repeat(len(params), 1, 1, 1)  # [V * B, C, H, W]
-        joined = {
-            name: {
-                k: torch.cat([p[name][k] for p in params]).to(x.device, non_blocking=True)
-                for k in params[0][name]
-            }
-            for name in params[0]
-        }
-        piece = max(16, CACHE // x[0].numel()) if x.device.type == "cpu" else len(x)
-        starts = range(0, len(x), piece)
-        parts = [slice(start, start + piece) for start in starts]
-        out = [self.query.apply(x[part], rows(joined, part)) for part in parts]
-        return torch.cat(out).view(len(params), len(images), *out[0].shape[1:])
+        views: dict[int, torch.Tensor] = {}
+        for pipeline in dict.fromkeys(self.appliers[: len(params)]):
+            own = [v for v in range(len(params)) if self.appliers[v] is pipeline]
+            made = augmented(pipeline, images, [params[v] for v in own])
+            if len(own) == len(params):
+                return made
+            views |= dict(zip(own, made.unbind(0), strict=True))
+        return torch.stack([views[v] for v in range(len(params))])
 
     def targets(self) -> dict[str, str]:
         """Return {target: name of the transform that draws it} for the targets of style probes."""
@@ -147,6 +180,46 @@ class Views:
                 if group is not None:
                     homes[factor] = group
         return homes
+
+
+def augmented(
+    pipeline: Pipeline, images: torch.Tensor, params: list[dict[str, Params]]
+) -> torch.Tensor:
+    """Return the views [V, B, C, S, S] that one pipeline makes of images [B, C, H, W].
+
+    params: for each of the V views {transform: {parameter: [B, …]}}.
+    """
+    x = to_float(images).repeat(len(params), 1, 1, 1)  # [V * B, C, H, W]
+    joined = upload(
+        {
+            name: {k: torch.cat([p[name][k] for p in params]) for k in draws}
+            for name, draws in params[0].items()
+        },
+        x.device,
+    )
+    piece = max(16, CACHE // x[0].numel()) if x.device.type == "cpu" else len(x)
+    parts = [slice(start, start + piece) for start in range(0, len(x), piece)]
+    out = [pipeline.apply(x[part], rows(joined, part)) for part in parts]
+    return torch.cat(out).view(len(params), len(images), *out[0].shape[1:])
+
+
+def upload(view: dict[str, Params], device: torch.device) -> dict[str, Params]:
+    """Return the parameters {transform: {parameter: [n, …]}} on a device, without waiting for it.
+
+    Those on the CPU are sent to a GPU in one copy for each type of number, from pinned memory.
+    """
+    flat = [(name, k, v) for name, draws in view.items() for k, v in draws.items()]
+    if device.type != "cuda" or any(v.device.type != "cpu" for _, _, v in flat):
+        return {name: {k: v.to(device) for k, v in draws.items()} for name, draws in view.items()}
+    sent: dict[str, Params] = {name: {} for name in view}
+    for dtype in dict.fromkeys(v.dtype for _, _, v in flat):
+        some = [entry for entry in flat if entry[2].dtype == dtype]
+        packed = torch.cat([v.flatten() for _, _, v in some])
+        packed = packed.pin_memory() if torch.cuda.is_available() else packed
+        packed = packed.to(device, non_blocking=True)
+        for (name, k, v), part in zip(some, packed.split([v.numel() for _, _, v in some])):
+            sent[name][k] = part.view(v.shape)
+    return sent
 
 
 def where(mask: torch.Tensor, a: Params, b: Params) -> Params:

@@ -3,9 +3,10 @@
 import pytest
 import tiny
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from msr import models
-from msr.train import duals, optim
+from msr.train import device, duals, optim
 
 
 def test_dual_step_by_hand():
@@ -59,3 +60,61 @@ def test_the_backbone_has_its_own_rate():
 def test_unknown_optimizer():
     with pytest.raises(ValueError, match=r"unknown optimizer 'adam' \(did you mean 'adamw'\?\)"):
         optim.make("adam", torch.nn.Linear(1, 1), 1.0, 0.0)
+
+
+def test_lars_on_all_tensors_together_is_lars_on_each():
+    def one_by_one(params, grads, momenta, lr, wd, trust=1e-3):
+        for w, g, v in zip(params, grads, momenta, strict=True):
+            g = g + wd * w
+            scaled = trust * w.norm() / g.norm() * g if w.norm() > 0 and g.norm() > 0 else g
+            v.mul_(0.9).add_(scaled)
+            w.add_(v, alpha=-lr)
+
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(8, 3, 3, 3), (16, 8), (4, 4), (5,)]
+    values = [torch.randn(shape, generator=generator) for shape in shapes]
+    values[2].zero_()
+    weights = [torch.nn.Parameter(v.clone()) for v in values]
+    unused = torch.nn.Parameter(torch.ones(2))
+    opt = optim.LARS([*weights, unused], lr=0.5, weight_decay=0.01)
+    momenta = [torch.zeros_like(v) for v in values]
+    for _ in range(5):
+        grads = [torch.randn(shape, generator=generator) for shape in shapes]
+        for w, g in zip(weights, grads, strict=True):
+            w.grad = g.clone()
+        opt.step()
+        one_by_one(values, grads, momenta, 0.5, 0.01)
+    for w, value, momentum in zip(weights, values, momenta, strict=True):
+        torch.testing.assert_close(w.data, value, atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(opt.state[w]["momentum"], momentum, atol=1e-6, rtol=1e-6)
+    assert unused not in opt.state and torch.equal(unused.data, torch.ones(2))
+
+
+def test_lars_makes_no_operation_per_tensor_but_its_norm_scale(monkeypatch):
+    calls = []
+    for name in ("_foreach_add_", "_foreach_mul_", "_foreach_norm"):
+        plain = getattr(torch, name)
+        monkeypatch.setattr(
+            torch, name, lambda *a, n=name, f=plain, **k: (calls.append(len(a[0])), f(*a, **k))[1]
+        )
+    model = models.MultiSpace(*models.backbone("resnet18", 32), tiny.SPACES, (16,))
+    opt = optim.make("lars", model, 0.1, 1e-6)
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    opt.step()
+    assert len(calls) == 9 and sum(calls) > 100  # six for the weights, three for the others
+
+
+def test_on_a_gpu_the_kernels_are_timed(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    device.tune(torch.device("cpu"))
+    assert not torch.backends.cudnn.benchmark
+    device.tune(torch.device("cuda"))
+    assert torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+
+
+def test_on_a_gpu_adamw_is_one_operation():
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"):
+        assert optim.make("adamw", torch.nn.Linear(3, 3), 0.1, 0.0).defaults["fused"]
+    assert not optim.make("adamw", torch.nn.Linear(3, 3), 0.1, 0.0).defaults["fused"]

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from msr.augment.base import Params, Transform, column, uniform
+from msr.augment.base import Params, Transform, column, constant, uniform
 
 Padding = Literal["zeros", "border", "reflection"]
 Centre = Literal["image", "mass"]
@@ -32,6 +32,7 @@ class Affine(Transform):
     name = "affine"
     groups = ("spatial", "affine")
     in_probe = "always"
+    strengths = ("degrees", "translate", "zoom", "shear")
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ def warp(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params]
         # one about the object's own centre does not
         at = transform.move(at if own else (B @ at[:, :, None])[:, :, 0], p)
         A = B @ A
-    side = torch.tensor([x.shape[3], x.shape[2]], device=x.device, dtype=torch.float32)  # W, H
+    side = constant((x.shape[3], x.shape[2]), x.device)  # W, H
     back = torch.linalg.inv_ex(A).inverse * (side[None, None, :] / side[None, :, None])
     offset = 2 * (centre[:, :, None] - back @ at[:, :, None])  # shares of the side -> [-1, 1]
     theta = torch.cat([back, offset], dim=2)  # output -> input

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from msr.augment.base import Params, Transform, column, uniform
+from msr.augment.base import Params, Transform, column, constant, uniform
 
 LUMA = (0.2989, 0.587, 0.114)  # weights of R, G and B (ITU-R 601, as in torchvision)
 FULL_CIRCLE = 0.5  # a shift of hue by up to half a turn either way reaches every hue
@@ -39,7 +39,7 @@ def shift_hue(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     start = torch.where(value == r, 0.0, torch.where(value == g, 2.0, 4.0))
     sextant = difference / torch.where(chroma > 0, chroma, 1.0)
     sextant = sextant + start + 6 * turns[:, None, None]
-    offset = torch.tensor([5.0, 3.0, 1.0], device=x.device)[:, None, None]  # R, G, B
+    offset = constant((5, 3, 1), x.device)[:, None, None]  # R, G, B
     k = torch.remainder(offset + sextant[:, None], 6)  # [B, 3, H, W]
     share = torch.minimum(k, 4 - k).clamp_(0, 1)
     y = torch.addcmul(value[:, None], chroma[:, None], share, value=-1)
@@ -60,6 +60,7 @@ class ColorJitter(Transform):
     groups = ("appearance", "color")
     in_probe = "always"
     visible = ("brightness", "contrast", "saturation", "hue")
+    strengths = ("brightness", "contrast", "saturation")  # without hue, nothing is shifted
 
     def __init__(
         self,
@@ -134,6 +135,7 @@ class GaussianBlur(Transform):
 
     name = "blur"
     groups = ("appearance", "texture")
+    strengths = ("sigma",)
 
     def __init__(self, sigma: tuple[float, float] = (0.1, 2.0), p: float = 0.5):
         super().__init__(p)
@@ -245,5 +247,5 @@ class Normalise(Transform):
         return (x.float().cpu() * std + mean).clamp(0, 1)
 
     def _columns(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (self.mean, self.std))
+        mean, std = (constant(v, device)[:, None, None] for v in (self.mean, self.std))
         return mean, std

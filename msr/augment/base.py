@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -14,8 +15,8 @@ class Transform:
 
     A subclass sets `name`, writes `draw` and `change`, and declares what the rest of the library
     needs to know: the groups it belongs to, what a style probe can predict of its draw (`targets`,
-    `visible`, `in_probe`), and which factors of an image it changes and hides. Nowhere else are
-    transforms listed by name.
+    `visible`, `in_probe`), which factors of an image it changes and hides, and which of its
+    attributes only matter when it draws (`strengths`). Nowhere else are transforms listed by name.
 
     p: the probability that an image is changed at all. Raises ValueError outside [0, 1].
     """
@@ -25,6 +26,7 @@ class Transform:
     # how style probes apply it: to every image, to none, or as drawn
     in_probe: Literal["always", "never", "drawn"] = "never"
     visible: tuple[str, ...] = ()  # targets that a view shows in part without the plain image
+    strengths: tuple[str, ...] = ()  # attributes that `draw` alone reads, and `apply` does not
     random: bool = True  # false: nothing is drawn, so nothing can be shared
 
     def __init__(self, p: float = 1.0):
@@ -44,6 +46,19 @@ class Transform:
     def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
         """Return x [B, C, H, W] changed as `params` say; where `on` is false, it is unchanged."""
         return torch.where(column(params["on"]), self.change(x, params), x)
+
+    def alike(self, other: Transform) -> bool:
+        """Return whether `other` makes the same image of the same parameters.
+
+        It does if it is of the same class and equal in every attribute but `p` and `strengths`.
+        """
+        if self is other:
+            return True
+        mine, others = (
+            {k: v for k, v in vars(t).items() if k not in ("p", *t.strengths)}
+            for t in (self, other)
+        )
+        return type(self) is type(other) and mine == others
 
     def draw(self, generator: torch.Generator, n: int, size: int) -> Params:
         """Draw the parameters other than `on`, {parameter: [n, …]}; by default there are none.
@@ -82,3 +97,12 @@ def uniform(generator: torch.Generator, n: int, low: float, high: float) -> torc
 def column(v: torch.Tensor) -> torch.Tensor:
     """Reshape v [B] to [B, 1, 1, 1], to broadcast over images [B, C, H, W]."""
     return v[:, None, None, None]
+
+
+def constant(values: Sequence[float], device: torch.device) -> torch.Tensor:
+    """Return the numbers as float32 [n], written by the device itself.
+
+    `torch.tensor(values, device=device)` would copy them from the host, and a GPU would be waited
+    for.
+    """
+    return torch.stack([torch.full((), v, dtype=torch.float32, device=device) for v in values])

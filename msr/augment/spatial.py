@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from msr.augment.base import Params, Transform, uniform
+from msr.augment.base import Params, Transform, constant, uniform
 
 
 class ResizedCrop(Transform):
@@ -26,6 +26,7 @@ class ResizedCrop(Transform):
     name = "crop"
     groups = ("spatial",)
     in_probe = "always"
+    strengths = ("scale", "ratio", "overhang")
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class ResizedCrop(Transform):
         return {"box": torch.stack([top, left, height, width], dim=1)}
 
     def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        whole = torch.tensor([0.0, 0.0, 1.0, 1.0], device=x.device)
+        whole = constant((0, 0, 1, 1), x.device)
         box = torch.where(params["on"][:, None], params["box"], whole)
         top, left, height, width = box.unbind(1)
         rows = resample(top, height, x.shape[2], self.size)  # [B, size, H]

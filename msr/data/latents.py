@@ -121,15 +121,26 @@ class Latents:
         best = torch.linalg.cond(draws).argmin(dim=1)
         return draws[torch.arange(self.layers), best]
 
+    def _weights_for(self, z: torch.Tensor) -> torch.Tensor:
+        """Return `weights` with the device and type of z; they are copied there only once."""
+        like = z.device, z.dtype
+        if like not in self._copies:
+            self._copies[like] = self.weights.to(*like)
+        return self._copies[like]
+
+    @cached_property
+    def _copies(self) -> dict[tuple[torch.device, torch.dtype], torch.Tensor]:
+        return {}
+
     def mix(self, z: torch.Tensor) -> torch.Tensor:
         """Return x = f(z) [..., dim] of latents z [..., dim], on their device."""
-        for i, w in enumerate(self.weights.to(z.device, z.dtype)):
+        for i, w in enumerate(self._weights_for(z)):
             z = (F.leaky_relu(z, SLOPE) if i else z) @ w.T
         return z
 
     def unmix(self, x: torch.Tensor) -> torch.Tensor:
         """Return z = f⁻¹(x) [..., dim] of x [..., dim], exact up to rounding."""
-        for i, w in reversed(list(enumerate(self.weights.to(x.device, x.dtype)))):
+        for i, w in reversed(list(enumerate(self._weights_for(x)))):
             x = x @ torch.linalg.inv(w).T
             x = torch.where(x < 0, x / SLOPE, x) if i else x
         return x
@@ -157,7 +168,7 @@ class LatentViews:
         """Draw the noise of every view of n latents, [V, n, dim]; it is zero for content."""
         latents = self.latents
         noise = latents.noise * torch.randn(self.n_views, n, latents.dim, generator=generator)
-        noise[..., : latents.content] = 0
+        noise[..., : latents.content].zero_()
         for m, name in enumerate(latents.names[1:], start=1):
             if name not in self.dropped:
                 cut = latents.slices[name]
@@ -170,7 +181,7 @@ class LatentViews:
         Every rank draws the noise of all ranks and uses its own part.
         """
         noise = self.sample(len(z) * dist.world_size(), generator)[:, dist.own(len(z))]
-        return self.latents.mix(z + noise.to(z.device, non_blocking=True))
+        return self.latents.mix(z + pinned(noise, z.device).to(z.device, non_blocking=True))
 
 
 class Stream:
@@ -210,7 +221,12 @@ class Stream:
         for step in range(self.steps):
             z, _ = self.latents.sample(self.batch_size, generator)
             if step >= start:
-                yield z[own].to(self.device, non_blocking=True)
+                yield pinned(z[own], self.device).to(self.device, non_blocking=True)
+
+
+def pinned(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return x, on the CPU, in memory from which a GPU copies while the program goes on."""
+    return x.pin_memory() if device.type == "cuda" and torch.cuda.is_available() else x
 
 
 # ----------------------------------------------------------------------------- the counterexamples

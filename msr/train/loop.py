@@ -17,8 +17,8 @@ import torch
 from msr import dist
 from msr.models import MultiSpace
 from msr.objective import Objective, Terms
-from msr.train import checkpoint, diverged, duals, optim, resume
-from msr.train.device import keep_memory, use_bf16
+from msr.train import checkpoint, diverged, duals, memory, optim, resume
+from msr.train.device import tune, use_bf16
 from msr.train.log import Log, lines_of, row
 from msr.train.progress import Progress
 from msr.train.schedule import Schedule
@@ -107,7 +107,7 @@ def prepare(model: MultiSpace, objective: Objective, batches: Batches, settings:
             f"{settings.batch_size}; give both the same"
         )
     device = torch.device(batches.device)
-    keep_memory()
+    tune(device)
     objective.to(device)
     model.to(device).to(memory_format=torch.channels_last)
     model.train()
@@ -156,7 +156,8 @@ def train(
     bf16 = use_bf16(settings.precision, device)
     if settings.compile:
         state.model.compile()  # in place: the names in state_dict stay
-    net = dist.parallel(state.model, device)
+    network = memory.InPieces(state.model, settings.micro_batch)
+    net = dist.parallel(network, device)
     spaces, show = state.objective.spaces.names, progress and dist.rank() == 0
     problem = ""
     with (
@@ -171,6 +172,7 @@ def train(
             # step
             terms = forward(net, state.objective, views, images, state.generator, bf16)
             update(state, schedule, terms)
+            state.pieces = network.pieces
 
             # log
             if schedule.logs(state.step):
@@ -251,7 +253,8 @@ def write_line(log: Log, state: State, schedule: Schedule, bf16: bool) -> None:
     n, done, lr = len(state.recent), state.step, schedule.lr(state.step - 1)
     values = log.mean(state.recent)
     images = n * schedule.settings.batch_size
-    log.write(values, images, step=done, epoch=done / schedule.per_epoch, lr=lr)
+    where = {"pieces": state.pieces} if state.pieces > 1 else {}
+    log.write(values, images, step=done, epoch=done / schedule.per_epoch, lr=lr, **where)
     if not math.isfinite(log.line["loss"]):
         raise diverged.error(
             log.folder,

@@ -27,6 +27,9 @@ class Training(Config):
     clip: Number = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
     precision: Precision = Field("auto", description="auto: bf16 where the processor has it")
     compile: bool = Field(False, description="compile the network with torch.compile")
+    micro_batch: Whole = Field(
+        0, ge=0, description="views per device at a time; 0: as fit (CPU: all)"
+    )
     adaptive: bool = Field(False, description="adjust λ by dual ascent")
     epsilon: Number = Field(0.1, ge=0, description="the violation that adaptive λ allows")
     dual_rate: Number = Field(0.01, ge=0, description="η of the λ step, cosine to 0")

@@ -26,7 +26,8 @@ class State:
     neither on the device nor on the number of ranks. step: number of steps done; it gives the place
     in the schedule and in the data, whose order depends on (seed, epoch) alone. recent: one row
     [2 + 3 (M + 1)] for each step since the last line of the log (see `msr.train.log.row`), on the
-    device.
+    device. pieces: in how many a batch goes through the network (see `msr.train.memory`); it is not
+    saved.
     """
 
     model: MultiSpace
@@ -35,6 +36,7 @@ class State:
     generator: torch.Generator
     step: int = 0
     recent: list[torch.Tensor] = field(default_factory=list)
+    pieces: int = 1
 
     def save(self, folder: Path | None, config: dict) -> str:
         """Write a checkpoint, unless there is no folder.
