@@ -209,35 +209,44 @@ def _in_classes(found: Found, there: Place, classes: list[str], here: Place) -> 
         return found
     lacking = sorted(set(found.classes) - set(classes))
     if lacking and len(found.classes) == 1 and not there.shards:
-        return _by_truth(found, there, classes, here)
+        label = _by_truth(found, there, classes)
+        if label is not None:
+            return replace(found, label=label)
+    if lacking == [""]:
+        raise ValueError(
+            f"'{there.text}' is a flat folder of {len(found.label):,} held-out images without "
+            f"classes, but '{here.text}' has class folders; move the images into class folders, "
+            f"or put {ground_truth.TRUTH} with meta.mat, {ground_truth.SOLUTION} or a text of "
+            "lines 'file class' beside them"
+        )
     if lacking:
-        names = ", ".join(name or "none (images in no class folder)" for name in lacking[:5])
-        raise ValueError(f"'{there.text}' has classes that '{here.text}' lacks: {names}")
+        raise ValueError(
+            f"'{there.text}' has classes that '{here.text}' lacks: {', '.join(lacking[:5])}"
+        )
     number = torch.tensor([classes.index(name) for name in found.classes])
     return replace(found, label=number[found.label])
 
 
-def _by_truth(found: Found, there: Place, classes: list[str], here: Place) -> Found:
-    """Label held-out images without class folders; arguments and errors as for `_in_classes`."""
+def _by_truth(found: Found, there: Place, classes: list[str]) -> torch.Tensor | None:
+    """Return the labels, long [N], of held-out images without class folders, or None.
+
+    They come from a file (see `msr.data.ground_truth`). Raises ValueError, one line, if it does not
+    give every image one of the `classes`.
+    """
     names = [Path(name).stem for name in found.source.names]
     truth = ground_truth.find(there.root, set(names), set(classes))
     if truth is None:
-        raise ValueError(
-            f"'{there.text}' is a flat folder of {len(names):,} held-out images without classes, "
-            f"but '{here.text}' has class folders; move the images into class folders, or put "
-            f"{ground_truth.TRUTH} with meta.mat, {ground_truth.SOLUTION} or a text of lines "
-            "'file class' beside them"
-        )
+        return None
     of_image, path = truth
     number = {name: i for i, name in enumerate(classes)}
     for name in names:
         if of_image.get(name) not in number:
-            known = f"the class {of_image[name]}, which '{here.text}' lacks"
+            known = f"the class {of_image.get(name)}, which training lacks"
             raise ValueError(
                 f"'{path}' gives image '{name}' {known if name in of_image else 'no class'}"
             )
     places.say(f"the classes of the {len(names):,} images in '{there.text}' are those of '{path}'")
-    return replace(found, label=torch.tensor([number[of_image[name]] for name in names]))
+    return torch.tensor([number[of_image[name]] for name in names])
 
 
 def _images(
