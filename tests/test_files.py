@@ -14,7 +14,7 @@ from PIL import Image
 from small import imagenet_setup
 
 from msr import data
-from msr.data import Batches, files, folders, images
+from msr.data import Batches, files, folders, images, places
 from msr.experiments import imagenet
 
 # Twelve kinds of files: broken ones, which are skipped, and unusual ones, which are read in RGB.
@@ -176,7 +176,7 @@ def test_modes_keep_their_brightness(tmp_path):
 
 
 def listed(root):
-    return folders.sources(str(root)).source.names
+    return folders.sources(places.Place(str(root), "data_dir")).source.names
 
 
 def relative(root):

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+FORMAT = 2  # of what is cached; a change to it, or to how it is made, raises this number
+
 
 def home() -> Path:
     """Return the cache folder of msr: $XDG_CACHE_HOME/msr, or ~/.cache/msr without that variable.
@@ -25,7 +27,8 @@ def cached(key: str, valid: Callable[[Any], bool], make: Callable[[], Any]) -> A
     may be used; an OSError, ValueError, KeyError, TypeError or AttributeError in it means no. Where
     the cache cannot be read or written, `make` is called every time, and no error is raised.
     """
-    path = home() / "index" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    digest = hashlib.sha256(f"{FORMAT} {key}".encode()).hexdigest()
+    path = home() / "index" / f"{digest[:24]}.json"
     try:
         data = json.loads(path.read_text())
         if valid(data):

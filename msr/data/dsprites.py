@@ -227,15 +227,16 @@ def images(
     cosine [n, 2]. masks: the original's pixels, uint8 [n, S, S] of 0 and 1; if given, these are
     coloured instead of rendering, and `size` is ignored.
     """
-    pieces = []
-    for start in range(0, len(values["shape"]), 512):
+    n, side = len(values["shape"]), size if masks is None else masks.shape[-1]
+    pixels = torch.empty(n, 3, side, side, dtype=torch.uint8)
+    for start in range(0, n, 512):
         part = {name: v[start : start + 512].to(device) for name, v in values.items()}
         if masks is None:
             x = render(part, size)
         else:
             white = masks[start : start + 512, None].to(device)
             x = white * part["color"][:, :, None, None]
-        pieces.append((x * 255).round().byte().cpu())
+        pixels[start : start + 512] = (x * 255).round().byte()
     factors = {
         "scale": values["scale"],
         "orientation": turns(values["orientation"], values["shape"]),
@@ -245,8 +246,8 @@ def images(
     if hue is not None:
         factors["hue"] = torch.stack([(2 * math.pi * hue).sin(), (2 * math.pi * hue).cos()], dim=1)
     return Images(
-        pieces[0].shape[-1],
-        torch.cat(pieces),
+        side,
+        pixels,
         labels={"shape": values["shape"]},
         classes={"shape": list(SHAPES)},
         factors=factors,

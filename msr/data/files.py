@@ -1,40 +1,40 @@
-"""Folders of many image files: their index, their decoding, and a record of unusual files.
+"""Folders of many image files: their index, and their decoding.
 
 Listing a large folder takes long, so its index is kept in the cache. Decoding skips the unreadable
-files of a folder and converts every other colour mode to RGB; both are recorded.
+files of a folder and converts every other colour mode to RGB; both are recorded in an `Inspection`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
-import json
 import os
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 from torchvision.transforms import functional
 
-from msr.data import cache
+from msr.data import cache, faults
+from msr.data.inspection import Inspection, Note
+
+__all__ = ["EXTENSIONS", "Decoder", "Files", "Inspection", "Source", "Strings", "decode", "index"]
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 SMALLEST = 8  # pixels a side; a smaller file is not a photograph
-NAMED = 100  # how many converted files of one colour mode are written by name
+LONG = 4  # sides; a longer image is cut to this many times its shorter side before it is resized
 # ns; a folder that changed less than this before it was listed may change again without a new time
 # stamp, so its index is not taken from the cache.
 SETTLED = 2 * 10**9
 STRIDE = 1_000_003  # files from an unreadable one to its replacement: neighbours are often bad too
 TRIES = 1000  # files that are tried before decoding gives up
-
-# (file, colour mode it was converted from or "", why it was skipped or "")
-Note = tuple[str, str, str]
 
 
 class Strings(Sequence[str]):
@@ -57,6 +57,10 @@ class Strings(Sequence[str]):
             raise IndexError(i)
         return os.fsdecode(self.text[self.ends[i] : self.ends[i + 1]].numpy().tobytes())
 
+    def __iter__(self) -> Iterator[str]:
+        blob, ends = self.text.numpy().tobytes(), self.ends.tolist()
+        return (os.fsdecode(blob[start:end]) for start, end in zip(ends, ends[1:]))
+
 
 class Source(Protocol):
     """N images that `Decoder` can open by index: `Files`, or `msr.data.shards.Tar`."""
@@ -71,6 +75,9 @@ class Source(Protocol):
 
     def open(self, i: int) -> str | io.BytesIO:
         """Return a path or a binary file from which Pillow can read image i."""
+
+    def length(self, i: int) -> int:
+        """Return the length of image i in bytes; 0 for a file that cannot be read."""
 
     def pick(self, rows: torch.Tensor) -> Source:
         """Return the source of the images at `rows`, long [n]."""
@@ -89,6 +96,12 @@ class Files:
     def open(self, i: int) -> str:
         """Return the path of image i."""
         return self.names[i]
+
+    def length(self, i: int) -> int:
+        """Return the length of file i in bytes, or 0."""
+        with contextlib.suppress(OSError):
+            return os.stat(self.names[i]).st_size
+        return 0
 
     def pick(self, rows: torch.Tensor) -> Files:
         """Return the files at `rows`, long [n]."""
@@ -148,10 +161,12 @@ def scan(root: Path) -> dict[str, Any]:
 class Decoder(Dataset):
     """The images of a source as uint8 [3, S, S], where S is `size`.
 
-    An image is converted to RGB, its shorter side is resized to S pixels with antialiasing, and its
-    centre square is kept. An item is (pixels, own, notes): own is whether this is the file asked
-    for, since an unreadable file is replaced by another one; notes say which files were skipped or
-    converted. Raises ValueError, one line, if none of up to `TRIES` files can be read.
+    An image is turned upright as its EXIF orientation says and converted to RGB; its shorter side
+    is resized to S pixels with antialiasing, and its centre square is kept. An item is (pixels,
+    own, notes): own is whether this is the file asked for, since an unreadable file is replaced by
+    another one; notes say which files were skipped or converted. Raises ValueError, one line, if
+    none of up to `TRIES` files can be read, and if the machine fails to read one (see
+    `msr.data.faults`), which says nothing about the file.
 
     Departure from torchvision's RandomResizedCrop, which crops from the whole photograph: the
     network never sees what lies outside the centre square, and crops are taken from the S × S
@@ -164,14 +179,19 @@ class Decoder(Dataset):
     def __len__(self) -> int:
         return len(self.source)
 
+    def decoded(self, i: int) -> tuple[torch.Tensor, str]:
+        """Return what `decode` returns for image i."""
+        return decode(self.source.open(i), self.size)
+
     def __getitem__(self, i: int) -> tuple[torch.Tensor, bool, list[Note]]:
         notes: list[Note] = []
         n = len(self)
         for step in range(min(n, TRIES)):
             j = (i + step * STRIDE) % n
             try:
-                pixels, kind = decode(self.source.open(j), self.size)
+                pixels, kind = faults.patiently(self.decoded, j)
             except Exception as error:  # Pillow's plugins raise struct.error, SyntaxError, …
+                faults.check(error, self.source.names[j])
                 reason = str(error).splitlines() or [type(error).__name__]
                 notes.append((self.source.names[j], "", reason[0]))
                 continue
@@ -196,12 +216,27 @@ def decode(source: str | io.BytesIO, size: int) -> tuple[torch.Tensor, str]:
                 raise ValueError(f"{file.width} × {file.height} pixels, smaller than {SMALLEST}")
             kind = "" if file.mode == "RGB" else file.mode
             file.draft("RGB", (size, size))
-            image = rgb(file)
+            file.load()
+            with contextlib.suppress(Exception):  # where it is damaged, it is ignored
+                ImageOps.exif_transpose(file, in_place=True)
+            image = rgb(middle(file))
     scale = size / min(image.size)
     if scale != 1:
         sides = [max(size, round(side * scale)) for side in image.size]
         image = image.resize(sides, Image.Resampling.BILINEAR, reducing_gap=3)
     return functional.center_crop(functional.pil_to_tensor(image), [size, size]), kind
+
+
+def middle(image: Image.Image) -> Image.Image:
+    """Return the middle of an image that is longer than `LONG` times its shorter side.
+
+    To enlarge all of such an image until its shorter side has the size of the views would take any
+    amount of memory. Other images are returned as they are.
+    """
+    longest = LONG * min(image.size)
+    if max(image.size) <= longest:
+        return image
+    return functional.center_crop(image, [min(image.height, longest), min(image.width, longest)])
 
 
 def rgb(image: Image.Image) -> Image.Image:
@@ -221,74 +256,3 @@ def collate(items: list[tuple[torch.Tensor, bool, list[Note]]]) -> tuple[Any, An
     """Join B items of `Decoder` to (pixels uint8 [B, 3, S, S], own bool [B], all notes)."""
     pixels, own, notes = zip(*items)
     return torch.stack(pixels), torch.tensor(own), [note for some in notes for note in some]
-
-
-class Inspection:
-    """A record of the image files that were skipped as unreadable or converted to RGB.
-
-    total: number of image files. max_bad: share of them that may be unreadable, from 0 to 1.
-    Attributes: seen, the number of files read so far, at most total; skipped, {file or shard:
-    reason}; converted, {colour mode: names of files}.
-    """
-
-    def __init__(self, total: int = 0, max_bad: float = 0.1):
-        self.total, self.max_bad, self.seen = total, max_bad, 0
-        self.skipped: dict[str, str] = {}
-        self.converted: dict[str, set[str]] = {}
-
-    def add(self, seen: int, notes: Iterable[Note]) -> None:
-        """Record the notes of `seen` more files.
-
-        Raises ValueError, one line, once the unreadable files are more than the share `max_bad` of
-        the files seen so far. While fewer than 1,000 have been seen, the share is of 1,000, or of
-        all files if there are fewer.
-        """
-        self.seen = min(self.total, self.seen + seen)
-        for name, kind, reason in notes:
-            if kind:
-                self.converted.setdefault(kind, set()).add(name)
-            else:
-                self.skipped[name] = reason
-        of = min(self.total, max(self.seen, 1000))
-        if len(self.skipped) > self.max_bad * of:
-            some = list(self.skipped.items())[:3]
-            raise ValueError(
-                f"{len(self.skipped)} of {self.total} files cannot be read, more than "
-                f"max_bad = {self.max_bad:g} of the {of} looked at: "
-                f"{'; '.join(f'{name} ({reason})' for name, reason in some)}; "
-                "repair the folder, or give a larger max_bad"
-            )
-
-    def merge(self, others: list[Inspection]) -> Inspection:
-        """Add the records of `others`, such as the other ranks, to this one, and return it."""
-        for other in others:
-            self.skipped |= other.skipped
-            for kind, names in other.converted.items():
-                self.converted.setdefault(kind, set()).update(names)
-        return self
-
-    def summary(self) -> str:
-        """Return one line on the skipped and converted files; empty if there are none."""
-        parts, bad = [], len(self.skipped)
-        if bad:
-            parts.append(f"{bad} of {self.total:,} files could not be read and were skipped")
-        kinds = ", ".join(f"{len(names)} {kind}" for kind, names in sorted(self.converted.items()))
-        if kinds:
-            parts.append(f"converted to RGB: {kinds}")
-        return "; ".join(parts)
-
-    def write(self, path: Path) -> None:
-        """Write the record to `path` as JSON.
-
-        It holds each skipped file with its reason and, for each colour mode, the number of
-        converted files and the first `NAMED` of their names. The file is replaced in one step.
-        """
-        converted = {
-            kind: {"files": len(names), "first": sorted(names)[:NAMED]}
-            for kind, names in sorted(self.converted.items())
-        }
-        skipped = dict(sorted(self.skipped.items()))
-        data = {"files": self.total, "skipped": skipped, "converted": converted}
-        beside = path.with_suffix(".tmp")
-        beside.write_text(json.dumps(data, indent=1))
-        os.replace(beside, path)

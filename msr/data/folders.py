@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from PIL import Image
 
-from msr.data import files, shards, torchvision_sets
+from msr.data import copies, faults, files, ground_truth, places, shards, torchvision_sets
 from msr.data.files import Decoder, Inspection, Source
 from msr.data.images import Images, at_most, enough, in_memory
+from msr.data.places import Place
 
-VAL_NAMES = ("val", "valid", "validation", "test")  # held-out folders beside train; first found
+SIZES = 1000  # files of a folder whose lengths are part of its listing's digest
 
 
 def load(
@@ -33,8 +36,10 @@ def load(
     data_dir: a folder of `<class>/…` folders, a flat folder of files (which has no labels), a
     folder of tar shards, or a pattern such as ``/data/train-{000000..000146}.tar``; or a folder
     that holds `train` in one of these forms. The held-out images are those of `val_dir`, in any of
-    these forms; else those of `val` (or `valid`, `validation`, `test`) beside `train`; else the
-    share `val_share`, drawn at random. data_dir may also be `cifar10`, `cifar100` or `stl10`,
+    these forms; else those of `val` (or `valid`, `validation`, `test`) beside `train`, folders or
+    names of shards; else the share `val_share`, drawn at random. Images of a val_dir inside
+    data_dir are left out of training, and a printed line warns of held-out images that are training
+    images too (see `msr.data.copies`). data_dir may also be `cifar10`, `cifar100` or `stl10`,
     downloaded to `torchvision_sets.cache_home()` if absent, or a folder that holds one of these in
     torchvision's form; they have held-out images of their own.
 
@@ -46,36 +51,18 @@ def load(
     Small splits are decoded into memory. Raises ValueError, one line, for a place that cannot be
     read, for too few images or too many unreadable ones, and for classes that do not agree.
     """
-    root = Path(data_dir).expanduser()
     name = torchvision_sets.torchvision_name(data_dir)
     if name:
-        home = root if root.is_dir() else torchvision_sets.cache_home()
-        train, val = torchvision_sets.load(name, home, size)
+        train, val = torchvision_sets.load(name, torchvision_sets.home_of(data_dir), size)
     else:
-        train, val = _load_files(str(data_dir), val_dir, size, val_share, seed)
+        train, val = folders(str(data_dir), val_dir, size, val_share, seed)
+    found = len(train) + len(val)
     train, val = at_most(train, max_images, seed), at_most(val, max_val, seed)
     enough(train, at_least)
     if train.inspection:
         train.inspection.total, train.inspection.max_bad = len(train) + len(val), max_bad
+        train.inspection.check_lost(found)
     return in_memory(train, num_workers), in_memory(val, num_workers)
-
-
-def _load_files(
-    data_dir: str, val_dir: str, size: int, val_share: float, seed: int
-) -> tuple[Images, Images]:
-    """Return what `folders` returns; raise ValueError, one line, for an unreadable data_dir."""
-    if not Path(data_dir).expanduser().is_dir() and not shards.is_pattern(data_dir):
-        raise ValueError(
-            f"data_dir '{data_dir}' is not a folder (nor one of "
-            f"{', '.join(torchvision_sets.TORCHVISION)}, nor a pattern of tar files); "
-            "give a folder of images"
-        )
-    try:
-        return folders(data_dir, val_dir, size, val_share, seed)
-    except PermissionError as error:
-        raise ValueError(
-            f"data_dir '{data_dir}' cannot be read: {error.strerror} ({error.filename})"
-        ) from None
 
 
 def folders(
@@ -83,71 +70,78 @@ def folders(
 ) -> tuple[Images, Images]:
     """Return (train, val) from folders or shards, not yet decoded; both share one `Inspection`.
 
-    Arguments as for `load`. Raises ValueError, one line, if there is no image, if fewer than 10 are
-    to be split at random, or if the held-out images have a class that training lacks.
+    Arguments as for `load`. Raises ValueError, one line, for a place that cannot be read or holds
+    no image, if fewer than 10 images are to be split at random, or if the held-out images have a
+    class that training lacks.
     """
-    train_dir, val_dir = places(data_dir, val_dir)
-    inspection = Inspection()
-    found = sources(train_dir)
-    side = stored_size(found.source, size)
-    inspection.skipped |= found.problems
-    train = _images(found, found.classes, size, side, inspection)
-    if val_dir:
-        held_out = _in_classes(sources(val_dir), val_dir, found.classes, train_dir)
-        inspection.skipped |= held_out.problems
-        return train, _images(held_out, found.classes, size, side, inspection)
-    if len(train) < 10:
+    if not Path(data_dir).expanduser().is_dir() and not shards.is_pattern(data_dir):
         raise ValueError(
-            f"only {len(train)} images in '{train_dir}': too few to hold some out; give 10 or more"
+            f"data_dir '{data_dir}' is not a folder (nor one of "
+            f"{', '.join(torchvision_sets.TORCHVISION)}, nor a pattern of tar files); "
+            "give a folder of images"
         )
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    n_val = max(1, round(val_share * len(order)))
-    return train.pick(order[n_val:].sort().values), train.pick(order[:n_val].sort().values)
+    here, there = places.find(data_dir, val_dir)
+    held_out = sources(there) if there else None
+    found = sources(here, there)
+    inspection = Inspection()
+    for some in (found, held_out) if held_out else (found,):
+        inspection.skipped |= some.problems
+        inspection.lost |= some.lost
+    side = stored_size(found.source, size)
+    train = _images(found, found.classes, size, side, inspection)
+    if held_out and there:
+        held_out = _in_classes(held_out, there, found.classes, here)
+        val = _images(held_out, found.classes, size, side, inspection)
+    elif len(train) < 10:
+        raise ValueError(
+            f"only {len(train)} images in '{here.text}': too few to hold some out; give 10 or more"
+        )
+    else:
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+        n_val = max(1, round(val_share * len(order)))
+        train, val = (train.pick(rows.sort().values) for rows in (order[n_val:], order[:n_val]))
+    group = found.source.group
+    if group is not None and shards.window(group, found.label) > shards.WINDOW:
+        places.say(
+            f"'{here.text}': its shards are sorted by class, so images are shuffled over all of "
+            "them; shards in random order are read faster"
+        )
+    copies.warn(train.decoder.source, val.decoder.source)
+    return train, val
 
 
-def places(data_dir: str, val_dir: str) -> tuple[str, str]:
-    """Return the place of the training images and that of the held-out images.
-
-    The second is "" if the held-out images are to be split off the training images. Raises
-    ValueError, one line, if val_dir is neither a folder nor a pattern of tar files, or if it is
-    the same text as the place of the training images.
-    """
-    root = Path(data_dir).expanduser()
-    train_dir = data_dir
-    if (root / "train").is_dir():
-        train_dir = str(root / "train")
-        inside = [str(root / name) for name in VAL_NAMES if (root / name).is_dir()]
-        val_dir = val_dir or next(iter(inside), "")
-    if val_dir and not Path(val_dir).expanduser().is_dir() and not shards.is_pattern(val_dir):
-        raise ValueError(f"val_dir '{val_dir}' is not a folder, nor a pattern of tar files")
-    if val_dir == train_dir:
-        raise ValueError(f"val_dir '{val_dir}' holds the training images; give another, or none")
-    return train_dir, val_dir
-
-
-class Found(NamedTuple):
+@dataclass(frozen=True)
+class Found:
     """The N images of one place, listed but not decoded."""
 
     source: Source
     classes: list[str]  # sorted; "" stands for images that lie in no class folder
     label: torch.Tensor  # long [N]: each image's class, an index into `classes`
-    problems: dict[str, str]  # {shard: what is wrong with it}
+    listing: str  # a digest of names and lengths, the same wherever the images lie
+    problems: dict[str, str] = field(default_factory=dict)  # {shard: what is wrong with it}
+    lost: dict[str, int] = field(default_factory=dict)  # {shard: its number of lost images}
 
 
-def sources(where: str) -> Found:
-    """List the images of a folder of files, a folder of tar shards, or a pattern of tar files.
+def sources(place: Place, apart_from: Place | None = None) -> Found:
+    """List the images of a place; nothing is decoded.
 
-    Nothing is decoded. Raises ValueError, one line, if there is no image, or if some images lie in
-    class folders and others beside these.
+    apart_from: the place of held-out images; those of its folders that lie in this place too are
+    left out, which a printed line says. Raises ValueError, one line, if the place cannot be read,
+    if there is no image, or if some images lie in class folders and others beside these.
     """
-    if shards.is_pattern(where):
-        paths = shards.expand(where)
-    else:
-        paths = sorted(str(path) for path in Path(where).expanduser().glob("*.tar"))
-    found = _from_shards(paths) if paths else _from_files(Path(where).expanduser())
+    try:
+        if place.shards:
+            found = _from_shards(list(place.shards))
+        else:
+            found = _from_files(place, apart_from)
+    except OSError as error:
+        raise ValueError(
+            f"{place.parameter} '{place.text}' cannot be read: {error.strerror} ({error.filename})"
+        ) from None
     if not len(found.source):
         raise ValueError(
-            f"no images in '{where}' (looked for {', '.join(files.EXTENSIONS)}, all subfolders)"
+            f"no images in '{place.text}' (looked for {', '.join(files.EXTENSIONS)}, all "
+            f"subfolders{f' outside {apart_from.text}' if apart_from else ''})"
             + "".join(f"; {path}: {what}" for path, what in found.problems.items())
         )
     if len(found.classes) > 1 and "" in found.classes:
@@ -161,43 +155,98 @@ def sources(where: str) -> Found:
 
 def _from_shards(paths: list[str]) -> Found:
     """List the images of shards; classes that are numbers come first, sorted as numbers."""
-    source, names, problems = shards.read(paths)
+    index = shards.read(paths)
 
     def place(name: str) -> tuple[bool, int, str]:
-        return not name.isdigit(), int(name) if name.isdigit() else 0, name
+        number = name.isdecimal() and len(name) < 19
+        return not number, int(name) if number else 0, name
 
-    classes = sorted(set(names), key=place)
+    classes = sorted(set(index.classes), key=place)
     number = {name: i for i, name in enumerate(classes)}
-    return Found(source, classes, torch.tensor([number[name] for name in names]), problems)
+    label = torch.tensor([number[name] for name in index.classes], dtype=torch.long)
+    return Found(index.images, classes, label, index.listing, index.problems, index.lost)
 
 
-def _from_files(root: Path) -> Found:
-    """List the images of a folder; an image's class is its folder directly below `root`."""
-    found = files.index(root)
+def _from_files(place: Place, apart_from: Place | None) -> Found:
+    """List the images of a folder; an image's class is its folder directly below the place."""
+    found = files.index(place.root)
+    if apart_from and not apart_from.shards:
+        shared = places.shared(place, apart_from, found, files.index(apart_from.root))
+        left_out = sum(len(found.pop(folder)) for folder in shared)
+        if left_out:
+            places.say(f"{left_out} images of '{apart_from.text}' are left out of training")
     tops = [Path(folder).parts[0] if folder else "" for folder in found]
     classes = sorted({top for top, names in zip(tops, found.values()) if names})
     number = {name: i for i, name in enumerate(classes)}
-    counts = torch.tensor([len(names) for names in found.values()])
-    label = torch.tensor([number.get(top, 0) for top in tops]).repeat_interleave(counts)
+    counts = torch.tensor([len(names) for names in found.values()], dtype=torch.long)
+    tops_label = torch.tensor([number.get(top, 0) for top in tops], dtype=torch.long)
+    root = os.path.abspath(place.root)
     paths = (os.path.join(root, folder, name) for folder, names in found.items() for name in names)
-    return Found(files.Files(files.Strings(paths)), classes, label, {})
+    source = files.Files(files.Strings(paths))
+    return Found(source, classes, tops_label.repeat_interleave(counts), _listing(found, source))
 
 
-def _in_classes(found: Found, where: str, classes: list[str], train_dir: str) -> Found:
+def _listing(found: dict[str, list[str]], source: files.Files) -> str:
+    """Return a digest of the names below a folder, and of the lengths of up to `SIZES` files.
+
+    The files whose lengths count are spread evenly, since to ask for all takes minutes on a network
+    disk.
+    """
+    digest = hashlib.sha256(json.dumps([item for item in found.items() if item[1]]).encode())
+    for i in range(0, len(source), max(1, len(source) // SIZES)):
+        digest.update(f"{source.length(i)} ".encode())
+    return digest.hexdigest()[:32]
+
+
+def _in_classes(found: Found, there: Place, classes: list[str], here: Place) -> Found:
     """Renumber the held-out images' labels by the training images' `classes`.
 
-    Without training classes (a flat folder) nothing is changed. Raises ValueError, one line, for a
-    class that the training images lack.
+    Without training classes (a flat folder) nothing is changed. The classes of a flat folder come
+    from a file (see `msr.data.ground_truth`). Raises ValueError, one line, for a class that the
+    training images lack, and for a flat folder without such a file.
     """
     if classes == [""]:
         return found
     lacking = sorted(set(found.classes) - set(classes))
+    if lacking and len(found.classes) == 1 and not there.shards:
+        label = _by_truth(found, there, classes)
+        if label is not None:
+            return replace(found, label=label)
+    if lacking == [""]:
+        raise ValueError(
+            f"'{there.text}' is a flat folder of {len(found.label):,} held-out images without "
+            f"classes, but '{here.text}' has class folders; move the images into class folders, "
+            f"or put {ground_truth.TRUTH} with meta.mat, {ground_truth.SOLUTION} or a text of "
+            "lines 'file class' beside them"
+        )
     if lacking:
         raise ValueError(
-            f"'{where}' has classes that '{train_dir}' lacks: {', '.join(lacking[:5])}"
+            f"'{there.text}' has classes that '{here.text}' lacks: {', '.join(lacking[:5])}"
         )
     number = torch.tensor([classes.index(name) for name in found.classes])
-    return found._replace(label=number[found.label])
+    return replace(found, label=number[found.label])
+
+
+def _by_truth(found: Found, there: Place, classes: list[str]) -> torch.Tensor | None:
+    """Return the labels, long [N], of held-out images without class folders, or None.
+
+    They come from a file (see `msr.data.ground_truth`). Raises ValueError, one line, if it does not
+    give every image one of the `classes`.
+    """
+    names = [Path(name).stem for name in found.source.names]
+    truth = ground_truth.find(there.root, set(names), set(classes))
+    if truth is None:
+        return None
+    of_image, path = truth
+    number = {name: i for i, name in enumerate(classes)}
+    for name in names:
+        if of_image.get(name) not in number:
+            known = f"the class {of_image.get(name)}, which training lacks"
+            raise ValueError(
+                f"'{path}' gives image '{name}' {known if name in of_image else 'no class'}"
+            )
+    places.say(f"the classes of the {len(names):,} images in '{there.text}' are those of '{path}'")
+    return torch.tensor([number[of_image[name]] for name in names])
 
 
 def _images(
@@ -214,6 +263,7 @@ def _images(
         labels={"class": found.label} if labelled else {},
         classes={"class": classes} if labelled else {},
         inspection=inspection,
+        listing=found.listing,
     )
 
 
@@ -228,6 +278,6 @@ def stored_size(source: Source, size: int) -> int:
         try:
             with Image.open(source.open(i)) as image:
                 sides.append(min(image.size))
-        except Exception:  # decoding will record this file as unreadable
-            continue
+        except Exception as error:  # decoding will record this file as unreadable
+            faults.check(error, source.names[i])
     return round(size * 8 / 7) if sides and sorted(sides)[len(sides) // 2] > size else size

@@ -26,7 +26,9 @@ class Images:
     or None if the images are in memory. labels: {label: class numbers, long [N]}. classes: {label:
     names of its classes}. factors: {factor: float [N], or [N, 2] for the sine and cosine of an
     angle}. Labels and factors may be empty. inspection: which files were skipped or converted so
-    far; None for images that never were files.
+    far; None for images that never were files. listing: says which images these are, wherever they
+    lie: a digest of the names in the folder that they come from, or the name of a set; "" if
+    unknown.
     """
 
     size: int
@@ -36,6 +38,7 @@ class Images:
     classes: dict[str, list[str]] = field(default_factory=dict)
     factors: dict[str, torch.Tensor] = field(default_factory=dict)
     inspection: Inspection | None = None
+    listing: str = ""
 
     @property
     def loaded(self) -> torch.Tensor:
@@ -128,7 +131,7 @@ class Images:
         """Return all indices in random order, long [N].
 
         Images in shards are shuffled within windows: the shards are put in random order, and the
-        images of `shards.WINDOW` consecutive shards are shuffled together.
+        images of `shards.window` consecutive shards are shuffled together.
         """
         group = None if self.files is None else self.files.source.group
         if group is None:
@@ -136,7 +139,8 @@ class Images:
         # place[g]: the position of shard g in this epoch's order of the shards
         place = torch.randperm(int(group.max()) + 1, generator=generator)
         within = torch.rand(len(group), generator=generator, dtype=torch.float64)
-        return (place[group] // shards.WINDOW + within).argsort()
+        together = shards.window(group, self.labels.get("class"))
+        return (place[group] // together + within).argsort()
 
 
 def one_line(loader: Iterable) -> Iterator:

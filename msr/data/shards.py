@@ -2,27 +2,61 @@
 
 Each shard is indexed once; its images are then read by their position in the file. Every epoch puts
 the shards in a random order and shuffles the images of a few consecutive shards together, so that
-the disk can read ahead. The order depends on seed and epoch alone, so a stopped run can be resumed,
-unlike a run that reads the shards as a stream.
+the disk can read ahead; images of shards that are sorted by class are shuffled over all shards. The
+order depends on seed and epoch alone, so a stopped run can be resumed, unlike a run that reads the
+shards as a stream.
 """
 
 from __future__ import annotations
 
 import glob
+import hashlib
 import io
+import json
 import os
 import tarfile
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from braceexpand import braceexpand
 
+from msr.data import faults
 from msr.data.cache import cached
 from msr.data.files import EXTENSIONS, Strings
 
 WINDOW = 8  # shards whose images are shuffled together
+OPEN = 64  # shards that a process keeps open
+SORTED = 0.5  # shards hold fewer of the classes than this share of a random draw's: are sorted
+
+
+class Handles:
+    """The shards that this process has open, at most `OPEN`; the longest unused is closed first.
+
+    A forked process opens its own: it would otherwise share the positions in its parent's files.
+    """
+
+    def __init__(self) -> None:
+        self.process, self.files = os.getpid(), OrderedDict[str, BinaryIO]()
+
+    def __reduce__(self) -> tuple:
+        return Handles, ()
+
+    def read(self, path: str, offset: int, size: int) -> bytes:
+        """Return `size` bytes of a shard from position `offset` on, or fewer at its end."""
+        if self.process != os.getpid():
+            self.process, self.files = os.getpid(), OrderedDict()
+        file = self.files.pop(path, None) or open(path, "rb", buffering=0)
+        self.files[path] = file
+        if len(self.files) > OPEN:
+            self.files.popitem(last=False)[1].close()
+        file.seek(offset)
+        blob = bytearray()
+        while len(blob) < size and (part := file.read(size - len(blob))):
+            blob += part
+        return bytes(blob)
 
 
 @dataclass
@@ -34,28 +68,47 @@ class Tar:
     group: torch.Tensor  # long [N]: each image's shard, an index into `shards`
     offset: torch.Tensor  # long [N]: position of the image's first byte in its shard
     size: torch.Tensor  # long [N]: length of the image in bytes
-    handles: dict[int, int] = field(default_factory=dict)  # {open shard: its file descriptor}
+    handles: Handles = field(default_factory=Handles)
 
     def __len__(self) -> int:
         return len(self.group)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"handles": {}}
-
     def open(self, i: int) -> io.BytesIO:
         """Return the bytes of image i. Raises OSError if the shard ends before the image does."""
-        shard = int(self.group[i])
-        if shard not in self.handles:
-            self.handles[shard] = os.open(self.shards[shard], os.O_RDONLY)
-        blob = os.pread(self.handles[shard], int(self.size[i]), int(self.offset[i]))
-        if len(blob) < self.size[i]:
+        size = self.length(i)
+        blob = self.handles.read(self.shards[int(self.group[i])], int(self.offset[i]), size)
+        if len(blob) < size:
             raise OSError("the shard ends before the image does")
         return io.BytesIO(blob)
+
+    def length(self, i: int) -> int:
+        """Return the length of image i in bytes."""
+        return int(self.size[i])
 
     def pick(self, rows: torch.Tensor) -> Tar:
         """Return the source of the images at `rows`, long [n]."""
         names = Strings([self.names[i] for i in rows.tolist()])
         return Tar(names, self.shards, self.group[rows], self.offset[rows], self.size[rows])
+
+
+def window(group: torch.Tensor, label: torch.Tensor | None) -> int:
+    """Return how many consecutive shards are shuffled together: WINDOW, or all of them.
+
+    group, label: each image's shard and class, long [N]. It is all shards if these are sorted by
+    class, since the batches would otherwise hold few classes: if a shard holds on average fewer
+    than the share SORTED of the classes that as many images drawn at random would hold.
+    """
+    if label is None or not len(group):
+        return WINDOW
+    # the classes of each shard, and those of a random draw of n images: E = Σ_c 1 − (1 − p_c)ⁿ
+    pairs = torch.stack([group, label], dim=1).unique(dim=0)
+    share = label.bincount().double() / len(label)
+    counts, shards_of = group.bincount()[group.unique()].unique(return_counts=True)
+    expected = sum(
+        n * float((1 - (1 - share) ** count).sum())
+        for count, n in zip(counts.tolist(), shards_of.tolist())
+    )
+    return WINDOW if len(pairs) >= SORTED * expected else int(group.max()) + 1
 
 
 def is_pattern(text: str | Path) -> bool:
@@ -81,57 +134,119 @@ def expand(text: str) -> list[str]:
     return found
 
 
-def read(paths: list[str]) -> tuple[Tar, list[str], dict[str, str]]:
-    """Index shards; return (images, the class of each image, {shard: what is wrong with it}).
+class Index(NamedTuple):
+    """What the shards of one place hold."""
 
-    The images come in the order of the shards. The class of an image is the text of its `.cls` file
-    (by convention a number), else the image's folder inside the shard, else "".
+    images: Tar
+    classes: list[str]  # of each image
+    problems: dict[str, str]  # {damaged shard: what is wrong with it}
+    lost: dict[str, int]  # {damaged shard: how many of its images are lost, estimated}
+    listing: str  # a digest of names, lengths and classes, the same wherever the shards lie
+
+
+def read(paths: list[str]) -> Index:
+    """Index shards; the images come in the order of the shards.
+
+    The class of an image is the text of its `.cls` file (by convention a number), else the image's
+    folder inside the shard, else "". Raises ValueError, one line, for names that do not tell the
+    images of a shard apart.
     """
     rows: list[tuple] = []
-    problems = {}
+    problems, damage, size, digest = {}, {}, 0, hashlib.sha256()
     for number, path in enumerate(paths):
-        images, problem = _cached_members(path)
+        images, problem, unread = _cached_members(path)
         rows += [(f"{path}/{name}", number, *rest) for name, *rest in images]
+        size += os.path.getsize(path) - unread
+        digest.update(json.dumps([os.path.basename(path), images]).encode())
         if problem:
-            problems[path] = problem
-    names, shard, offset, size, classes = zip(*rows) if rows else [()] * 5
-    group, first, length = (torch.tensor(column) for column in (shard, offset, size))
-    return Tar(Strings(names), Strings(paths), group, first, length), list(classes), problems
+            problems[path], damage[path] = problem, unread
+    # lost images are as large as those found
+    lost = {path: max(1, round(n * len(rows) / max(1, size))) for path, n in damage.items()}
+    problems = {
+        path: f"{what}; about {lost[path]:,} images lost" for path, what in problems.items()
+    }
+    names, shard, offset, length, classes = zip(*rows) if rows else [()] * 5
+    group, first, bytes_ = (torch.tensor(column) for column in (shard, offset, length))
+    tar = Tar(Strings(names), Strings(paths), group, first, bytes_)
+    return Index(tar, list(classes), problems, lost, digest.hexdigest()[:32])
 
 
-def _cached_members(path: str) -> tuple[list[list], str]:
+def _cached_members(path: str) -> tuple[list[list], str, int]:
     """Return `members(path)`, from the cache if the shard's size and time have not changed."""
     stat = os.stat(path)
     stamp = [stat.st_size, stat.st_mtime_ns]
 
     def make() -> dict[str, Any]:
-        images, problem = members(path)
-        return {"stamp": stamp, "images": images, "problem": problem}
+        images, problem, unread = members(path)
+        return {"stamp": stamp, "images": images, "problem": problem, "unread": unread}
 
     data = cached(os.path.abspath(path), lambda data: data["stamp"] == stamp, make)
-    return data["images"], data["problem"]
+    return data["images"], data["problem"], data["unread"]
 
 
-def members(path: str) -> tuple[list[list], str]:
-    """List a shard; return ([member, offset, size, class] of each image, what is wrong or "").
+def members(path: str) -> tuple[list[list], str, int]:
+    """List a shard: its images, what is wrong with it or "", and the bytes that were not read.
 
-    offset and size are in bytes. Two images whose names agree up to the first dot are taken for
-    one, and the later of them counts, as does the `.cls` file of that name. A damaged shard gives
-    the images before the damage.
+    An image is [member, offset, size, class], with offset and size in bytes. As in WebDataset, the
+    files of one sample agree in folder and name up to the first dot, and the rest of the name says
+    what a file is: ``jpg`` and the like the image, ``cls`` its class, ``seg.png`` something else. A
+    damaged shard gives the images before the damage. Raises ValueError, one line, for two images of
+    one sample, and for pictures in a sample without an image, such as 2020.01.jpg.
     """
-    images, classes, problem = {}, {}, ""
+    images: dict[str, list] = {}
+    others: dict[str, list[str]] = {}
+    classes, problem, end = {}, "", 0
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
+                end = member.offset_data + member.size
                 folder, base = os.path.split(member.name)
-                key = os.path.join(folder, base.partition(".")[0])
-                extension = os.path.splitext(base)[1].lower()
-                if member.isfile() and extension in EXTENSIONS:
+                stem, _, extension = base.partition(".")
+                key, kind = os.path.join(folder, stem), "." + extension.lower()
+                if not stem or not extension or not member.isfile():
+                    continue
+                if kind in EXTENSIONS:
+                    if key in images:
+                        raise ValueError(_alike(path, images[key][0], member.name))
                     images[key] = [member.name, member.offset_data, member.size, folder]
-                elif member.isfile() and extension == ".cls":
+                elif kind == ".cls":
                     file = tar.extractfile(member)
                     assert file is not None  # since the member is a regular file
                     classes[key] = file.read().decode().strip()
+                elif kind.endswith(EXTENSIONS):
+                    others.setdefault(key, []).append(member.name)
+            problem = _unread(path, tar.offset)
     except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
+        faults.check(error, path)
         problem = f"the shard cannot be read to its end: {error}"
-    return [[*row[:3], classes.get(key, row[3])] for key, row in images.items()], problem
+    for key in others.keys() - images.keys():
+        raise ValueError(_alike(path, *others[key][:2]))
+    size = os.path.getsize(path)
+    listed = [
+        [name, offset, length, classes.get(key, folder)]
+        for key, (name, offset, length, folder) in images.items()
+        if offset + length <= size  # the last one of a shard that was cut
+    ]
+    return listed, problem, max(0, size - end) if problem else 0
+
+
+def _unread(path: str, end: int) -> str:
+    """Return what is wrong with a shard whose members end at byte `end`, or "".
+
+    `tarfile` takes a damaged header for the end, which is really a block of zeros.
+    """
+    with open(path, "rb") as file:
+        file.seek(end)
+        block = file.read(tarfile.BLOCKSIZE)
+    return f"the shard is damaged at byte {end:,}" if block.strip(b"\0") else ""
+
+
+def _alike(path: str, name: str, other: str = "") -> str:
+    """Return the message on names in a shard that do not tell its images apart."""
+    if name == other:
+        return f"shard '{path}' holds '{name}' twice; names must differ before the first dot"
+    both = f"'{name}' and '{other}', one sample" if other else f"'{name}', no image"
+    return (
+        f"shard '{path}' holds {both} by WebDataset's rule (what stands before the first dot names "
+        "the sample, the rest is the kind of file); rename images so that they differ there"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torchvision import datasets
 from torchvision.transforms.functional import resize
 
+from msr import dist
 from msr.data import cache
 from msr.data.images import Images
 
@@ -46,48 +47,73 @@ def cache_home() -> Path:
 def held() -> dict[str, str]:
     """Return {name: data_dir for `msr.data.load`} of the sets that need no download.
 
-    A set is found in `cache_home()`, either as <name>/train/<class>/… or in torchvision's form. Of
-    several sets in torchvision's form only the first of `TORCHVISION` is found.
+    A set is found in `cache_home()`, either as <name>/train/<class>/… or in torchvision's form.
     """
     home, found = cache_home(), {}
     for name, known in TORCHVISION.items():
         if (home / name / "train").is_dir():
             found[name] = str(home / name)
-        elif (home / known.folder).is_dir() and torchvision_name(home) == name:
-            found[name] = str(home)
+        elif (home / known.folder).is_dir():
+            found[name] = str(home / known.folder)
     return found
 
 
 def torchvision_name(data_dir: str | Path) -> str | None:
     """Return the name of the torchvision set that `data_dir` stands for, or None.
 
-    data_dir stands for a set if it is a folder that holds the set in torchvision's form, or if it
-    is the set's name and there is no folder of that name.
+    data_dir stands for a set if it is a folder that holds the set's folder in torchvision's form,
+    such as cifar-10-batches-py, or is that folder, or if it is the set's name and there is no
+    folder of that name. Raises ValueError, one line, for a folder that holds several sets.
     """
     root, name = Path(data_dir).expanduser(), str(data_dir).lower()
     for other, known in TORCHVISION.items():
-        if (root / known.folder).is_dir():
+        if root.is_dir() and Path(os.path.abspath(root)).name == known.folder:
             return other
+    inside = [other for other, known in TORCHVISION.items() if (root / known.folder).is_dir()]
+    if len(inside) > 1:
+        folders = " or ".join(str(root / TORCHVISION[other].folder) for other in inside)
+        raise ValueError(f"data_dir '{data_dir}' holds {' and '.join(inside)}; give {folders}")
+    if inside:
+        return inside[0]
     return name if name in TORCHVISION and not root.is_dir() else None
+
+
+def home_of(data_dir: str | Path) -> Path:
+    """Return the folder for torchvision that holds the set which `data_dir` stands for."""
+    root = Path(data_dir).expanduser()
+    if not root.is_dir():
+        return cache_home()
+    own = Path(os.path.abspath(root)).name in {known.folder for known in TORCHVISION.values()}
+    return Path(os.path.abspath(root)).parent if own else root
 
 
 def load(name: str, root: Path, size: int) -> tuple[Images, Images]:
     """Return (train, val) of a set in the folder `root`, downloaded to it if absent.
 
     name: a key of `TORCHVISION`. Images larger than `size` × `size` pixels are resized to that;
-    smaller ones stay as they are. Of STL-10 the 5,000 labelled training images are used. Raises
-    ValueError, one line, if the set is absent and cannot be downloaded.
+    smaller ones stay as they are. Of STL-10 the 5,000 labelled training images are used. Every rank
+    calls this: rank 0 downloads first, then, where that left nothing, one rank of each other
+    machine, and the rest read. Raises ValueError, one line, on every rank, if the set is absent and
+    cannot be downloaded.
     """
-    known = TORCHVISION[name]
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        train, val = (known.reader(root, **split, download=True) for split in known.splits)
-    except Exception as error:
-        raise ValueError(
-            f"{name} is not in '{root}' and could not be downloaded ({error}); "
-            "put torchvision's files there"
-        ) from None
-    return _images(known, train, size), _images(known, val, size)
+    known, splits = TORCHVISION[name], []
+    turn = 0 if dist.rank() == 0 else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
+    for now in range(3):
+        error = ""
+        if now == turn:
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+                splits = [known.reader(root, **split, download=True) for split in known.splits]
+            except Exception as problem:
+                error = f"{problem}" or type(problem).__name__
+        error = next((e for e in dist.everyone(error) if e), "")
+        if error:
+            raise ValueError(
+                f"{name} is not in '{root}' and could not be downloaded ({error}); "
+                "put torchvision's files there"
+            )
+    train, val = (_images(known, split, size) for split in splits)
+    return replace(train, listing=name), replace(val, listing=name)
 
 
 def _images(known: TorchvisionSet, split: Any, size: int) -> Images:
@@ -96,8 +122,10 @@ def _images(known: TorchvisionSet, split: Any, size: int) -> Images:
     if pixels.shape[-1] == 3:  # CIFAR has its channels last
         pixels = pixels.permute(0, 3, 1, 2)
     if pixels.shape[-1] > size:  # the random crop enlarges smaller ones
-        parts = [resize(part, [size, size], antialias=True) for part in pixels.split(1024)]
-        pixels = torch.cat(parts)
+        small = pixels.new_empty(len(pixels), 3, size, size)
+        for part, out in zip(pixels.split(1024), small.split(1024)):
+            out.copy_(resize(part, [size, size], antialias=True))
+        pixels = small
     label = torch.as_tensor(getattr(split, known.labels)).long()
     classes = {"class": list(split.classes)}
     return Images(size, pixels.contiguous(), labels={"class": label}, classes=classes)

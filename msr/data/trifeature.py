@@ -206,14 +206,15 @@ def images(factors: Factors, size: int, device: torch.device | str = "cpu") -> I
     Their pixels, uint8 [n, 3, S, S] with S = size, are kept on the CPU. Labels: shape, texture,
     color. Factors: x, y and size, as shares of the image's side.
     """
-    pieces = []
-    for start in range(0, len(factors["x"]), 256):
+    n = len(factors["x"])
+    pixels = torch.empty(n, 3, size, size, dtype=torch.uint8)
+    for start in range(0, n, 256):
         part = {name: v[start : start + 256].to(device) for name, v in factors.items()}
-        pieces.append((render(part, size) * 255).round().byte().cpu())
+        pixels[start : start + 256] = (render(part, size) * 255).round().byte()
     classes = {"shape": list(SHAPES), "texture": list(TEXTURES), "color": list(COLORS)}
     return Images(
         size,
-        torch.cat(pieces),
+        pixels,
         labels={name: factors[name] for name in classes},
         classes=classes,
         factors={name: factors[name] for name in ("x", "y", "size")},

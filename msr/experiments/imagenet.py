@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -209,6 +210,7 @@ def read_images(config: Any, max_val: int, device: torch.device) -> tuple[Images
     train, val = RENDERED[name](
         n_train=n, n_val=N_VAL, size=config.image_size, seed=0, device=device
     )
+    train, val = replace(train, listing=name), replace(val, listing=name)
     what = {"shapes": "rendered shapes (ten shapes × ten textures × ten colours)"}
     return train, val, what.get(name, f"rendered images, `{name}`")
 

@@ -159,7 +159,8 @@ class Setup(Plan):
             return ImageRun(model, objective, seed, log, views=views)
         workers = getattr(self.config, "num_workers", 0)
         batches = Batches(self.train, training.batch_size, seed, self.device, workers)
-        asked = self.config.deciding | {"images": len(self.train)}
+        listing = {"listing": self.train.listing} if self.train.listing else {}
+        asked = self.config.deciding | {"images": len(self.train)} | listing
         record = {"network": self.network(vanilla), "experiment": asked}
         fresh = self.config.fresh
         log = fit(

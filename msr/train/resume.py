@@ -94,7 +94,8 @@ def changes(old: dict, new: dict) -> list[str]:
 
     old, new: two contents of config.json. A training setting that `old` lacks, because it was added
     to the library later, counts as its default. `save_every` and `log_every` are left out: they
-    decide only when to save and to log; so is the `history` of changes.
+    decide only when to save and to log; so is the `history` of changes. Images are compared as in
+    `data_changes`.
     """
     old = {name: value for name, value in old.items() if name != "history"}
     defaults = {name: field.default for name, field in Training.model_fields.items()}
@@ -102,8 +103,27 @@ def changes(old: dict, new: dict) -> list[str]:
     if "compile" not in old["training"] and "groups" in experiment:  # of 0.1, and on images
         old = old | {"experiment": _modern(experiment)}
     old = old | {"training": defaults | old["training"]}
-    lines = checkpoint.differences(old, new)
+    data, old, new = data_changes(old, new)
+    lines = data + checkpoint.differences(old, new)
     return [line for line in lines if not line.startswith(("save_every", "log_every"))]
+
+
+def data_changes(old: dict, new: dict) -> tuple[list[str], dict, dict]:
+    """Return one line if the training images differ, and both records without what it compares.
+
+    The images are those that their listing says, wherever they lie: two records that have one are
+    compared by it, not by data_dir and val_dir. Older records have none and are compared by these.
+    """
+    before, now = (dict(record.get("experiment", {})) for record in (old, new))
+    listings, lines = [record.pop("listing", None) for record in (before, now)], []
+    if all(listings):
+        for record in (before, now):
+            record.pop("data_dir", None), record.pop("val_dir", None)
+        if listings[0] != listings[1]:
+            n, m = before.pop("images", 0), now.pop("images", 0)
+            counts = f"{n:,} before, {m:,} now" if n != m else f"{n:,}, with other names or sizes"
+            lines = [f"the training images differ: {counts}"]
+    return lines, old | {"experiment": before}, new | {"experiment": now}
 
 
 def _modern(experiment: dict) -> dict:
