@@ -72,9 +72,10 @@ def changes(old: dict, new: dict) -> list[str]:
     """Return one line for each difference that decides the run, such as "epochs = 10, now 20".
 
     old, new: two contents of config.json. A training setting that `old` lacks, because it was added
-    to the library later, counts as its default. `save_every` and `log_every` are left out: they
-    decide only when to save and to log.
+    to the library later, counts as its default; a network that `old` does not name is taken for the
+    same. `save_every` and `log_every` are left out: they decide only when to save and to log.
     """
+    new = {name: value for name, value in new.items() if name != "network" or name in old}
     defaults = {name: field.default for name, field in Training.model_fields.items()}
     experiment = old.get("experiment", {})
     if "compile" not in old["training"] and "groups" in experiment:  # of 0.1, and on images
