@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: book test lint format notebook sync clean help
 
 book: $(VENV)/.book  ## run the notebooks, render _build/html [PROFILE=quick|standard|smoke|paper]
-	$(BIN)/python book/build.py --profile $(PROFILE)
+	$(BIN)/python book/build.py --profile $(PROFILE) $(if $(filter 1,$(REUSE)),--reuse)
 
 test: $(VENV)/.test  ## run the test suite
 	$(BIN)/python -m pytest
@@ -28,8 +28,8 @@ notebook: $(VENV)/.book  ## start an experiment of your own: NAME=mine [DATA=fol
 sync: $(VENV)/.book  ## bring into step: notebooks, their .py and parameters, the map of the code
 	$(BIN)/python book/sync.py
 
-clean:  ## remove the site, and the runs that it was made from
-	rm -rf _build
+clean:  ## remove the site and runs of minutes; list what stays [ALL=1 removes that too]
+	@$(PYTHON) book/clean.py $(if $(filter 1,$(ALL)),--all)
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile

@@ -1,15 +1,18 @@
 """Build the book: papermill runs the notebooks, jupyter-book renders them, warnings are errors.
 
-    python book/build.py [--profile quick] [-p NAME VALUE]
+    python book/build.py [--profile quick] [-p NAME VALUE] [--reuse]
 
-Notebooks are never run in place: what papermill writes goes to _build/. A run is kept, and used
-again as long as msr/, the notebook and its parameters are unchanged. The profiles smoke and quick
-use the rendered images, whatever $IMAGENET_DIR is; -p data_dir FOLDER overrides this.
+Notebooks are never run in place: what papermill writes goes to _build/. A page is used again as
+long as msr/, the notebook and its parameters mean the same. Networks are used again as long as the
+code that trains means the same; others are set aside (see `keep`). The profiles smoke and quick
+use the rendered images, whatever $IMAGENET_DIR is; -p data_dir FOLDER overrides this. With
+-p out_dir FOLDER each notebook has a folder of its name in FOLDER, which is left to `msr.fit`.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import os
@@ -23,10 +26,12 @@ import papermill
 import yaml
 
 import api
+import clean
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 PROFILES = ("smoke", "quick", "standard", "paper")
+MEASURING = ("evaluate", "report")  # packages of msr that no training depends on
 
 
 # ------------------------------------------------------------------- notebooks and their parameters
@@ -63,25 +68,57 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
         choices = ", ".join(sorted(known))
         sys.exit(f"{name} has no parameter '{unknown[0]}'; it has: {choices}")
     chosen = {key: value for key, value in chosen.items() if key in known}
-    return chosen | {"out_dir": f"_build/runs/{profile}/{name}"} | extra
+    runs = extra.get("out_dir", f"_build/runs/{profile}")
+    return chosen | extra | {"out_dir": f"{runs}/{name}"}
 
 
 # ---------------------------------------------------------------------------- running the notebooks
 
 
 def fingerprint(name: str, params: dict) -> str:
-    """Return a digest of what a run depends on: library, notebook, parameters, $IMAGENET_DIR."""
+    """Return a digest of what a page depends on: library, notebook, parameters, $IMAGENET_DIR."""
     values = [params, os.environ.get("IMAGENET_DIR", "")]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
-    for path in [*sorted((ROOT / "msr").rglob("*.py")), ROOT / "book" / f"{name}.ipynb"]:
-        digest.update(path.read_bytes())
+    digest.update(meaning_of_library().encode())
+    digest.update((ROOT / "book" / f"{name}.ipynb").read_bytes())
     return digest.hexdigest()
 
 
-def execute(name: str, profile: str, extra: dict) -> Path:
-    """Run one notebook, unless an equal run exists; return the path of the executed notebook.
+def meaning_of_library(without: tuple[str, ...] = ()) -> str:
+    """Return a digest of what the modules of msr compute; without: packages that do not count.
 
-    If the run fails, the last good file stays as it was.
+    Comments, docstrings and the layout of the code change nothing.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "msr").rglob("*.py")):
+        name = path.relative_to(ROOT / "msr")
+        if name.parts[0] not in without:
+            digest.update(repr([str(name), meaning(ast.parse(path.read_text()))]).encode())
+    return digest.hexdigest()
+
+
+def meaning(node: object) -> object:
+    """Return a syntax tree as nested lists, without docstrings; equal for all versions of Python.
+
+    (The text of `ast.dump` is not. A field that is empty, or that older versions lack, is left
+    out.)
+    """
+    if isinstance(node, list):
+        return [meaning(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = node.body[1:]
+    parts = [[name, meaning(value)] for name, value in fields.items() if value not in (None, [])]
+    return [type(node).__name__, *parts]
+
+
+def execute(name: str, profile: str, extra: dict, reuse: bool = False) -> Path:
+    """Run one notebook, unless an equal page exists; return the path of the executed notebook.
+
+    If the run fails, the last good file stays as it was. reuse: as in `keep`.
     """
     folder = BUILD / "executed" / profile
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +128,8 @@ def execute(name: str, profile: str, extra: dict) -> Path:
     if out.exists() and stamp.exists() and stamp.read_text() == digest:
         print(f"{name}: unchanged, reusing {out.relative_to(ROOT)}", flush=True)
         return out
-    clear(ROOT / params["out_dir"], digest)
+    if "out_dir" not in extra:
+        keep(ROOT / params["out_dir"], out, {"profile": profile, "given": extra}, reuse)
     start, fresh = time.perf_counter(), folder / f"{name}.running.ipynb"
     print(f"{name}: executing with profile {profile} …", flush=True)
     run(ROOT / "book" / f"{name}.ipynb", fresh, params)
@@ -102,17 +140,38 @@ def execute(name: str, profile: str, extra: dict) -> Path:
     return out
 
 
-def clear(runs: Path, digest: str) -> None:
-    """Remove from a folder in _build what another version of the code trained.
+def keep(runs: Path, page: Path, made: dict, reuse: bool = False) -> None:
+    """Keep the networks in a folder that this build made, or set them aside if they are stale.
 
-    What an interrupted build of the same version trained stays, and is resumed. digest: the
-    fingerprint of this version.
+    They are stale if the code that trains has changed in more than comments: `msr.fit` sees the
+    settings of a run, not the code, and would take networks of another method for its own. To use
+    them would be silently wrong; to remove them may cost days, and to refuse would stop a build
+    that nobody watches. So the folder is renamed, a copy of its page with it, and one line says so
+    and how to use it after all. What msr only measures and draws with does not count, and the
+    parameters are left to `msr.fit`, which compares them for each network. Only what the smoke or
+    quick profile trains again in minutes is removed (see `clean.removable`).
+
+    page: the executed notebook, if there is one. made: what is written about the folder. reuse:
+    whether to take stale networks for this code's own.
     """
-    stamp = runs / "fingerprint.sha256"
-    if runs.is_relative_to(BUILD) and not (stamp.exists() and stamp.read_text() == digest):
-        shutil.rmtree(runs, ignore_errors=True)
-        runs.mkdir(parents=True)
-        stamp.write_text(digest)
+    code, found = meaning_of_library(MEASURING), clean.stamp(runs)
+    if runs.exists() and not reuse and found.get("code") != code:
+        if clean.removable(runs):
+            clean.remove(runs)
+        elif any(runs.iterdir()):
+            aside = clean.set_aside(runs)
+            if page.exists():
+                shutil.copy(page, aside)
+            print(
+                f"{runs.name}: other code trained what {runs.relative_to(ROOT)} held; set aside "
+                f"as {aside.name} (to use it all the same: move it back, then REUSE=1)",
+                flush=True,
+            )
+    if runs.exists() and any(runs.iterdir()):  # what took long once is kept from then on
+        made = made | {"given": found.get("given", "unknown") or made["given"]}
+    runs.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(made | {"code": code}, indent=1, default=str)
+    (runs / clean.STAMP).write_text(text)
 
 
 def run(notebook: Path, out: Path, params: dict) -> None:
@@ -185,6 +244,9 @@ def main() -> None:
         metavar=("NAME", "VALUE"),
         help="set a parameter of the notebooks",
     )
+    parser.add_argument(
+        "--reuse", action="store_true", help="use networks that other code trained (REUSE=1)"
+    )
     options = parser.parse_args()
     if options.profile not in PROFILES:
         sys.exit(f"unknown profile '{options.profile}'; choose {', '.join(PROFILES)}")
@@ -193,7 +255,8 @@ def main() -> None:
         os.environ.pop("IMAGENET_DIR", None)
     if options.profile == "paper" and not (extra.get("data_dir") or os.environ.get("IMAGENET_DIR")):
         sys.exit("profile paper needs images: set IMAGENET_DIR, or give -p data_dir FOLDER")
-    render(stage([execute(name, options.profile, extra) for name in notebooks()]))
+    pages = [execute(name, options.profile, extra, options.reuse) for name in notebooks()]
+    render(stage(pages))
     print(f"\nThe book is in {BUILD / 'html' / 'index.html'}")
 
 

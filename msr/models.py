@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torchvision
@@ -26,18 +27,24 @@ def backbone(
 
     width: channels of the first layer of cnn and vgg; the mlp's layers have 8 · width units. stem:
     of a resnet, "small" (3 × 3, no max-pool), "large", or "auto": small for images below 100 px.
-    Raises ValueError for an unknown name.
+    A module for colour images keeps these arguments in `made_of`, from which `build` makes it
+    again. Raises ValueError for an unknown name.
     """
     if name == "cnn":
-        return cnn(channels, width)
-    if name == "vgg":
-        return vgg(channels, width)
-    if name == "mlp":
-        return mlp(channels * image_size**2, [8 * width] * 2), 8 * width
-    if name in RESNETS:
+        net, features = cnn(channels, width)
+    elif name == "vgg":
+        net, features = vgg(channels, width)
+    elif name == "mlp":
+        net, features = mlp(channels * image_size**2, [8 * width] * 2), 8 * width
+    elif name in RESNETS:
         small = stem == "small" or (stem == "auto" and image_size < SMALL)
-        return resnet(name, channels, small)
-    raise ValueError(f"unknown backbone '{name}'; choose {', '.join(BACKBONES)}")
+        net, features = resnet(name, channels, small)
+    else:
+        raise ValueError(f"unknown backbone '{name}'; choose {', '.join(BACKBONES)}")
+    if channels == 3:
+        made_of = {"backbone": name, "image_size": image_size, "width": width, "stem": stem}
+        net.made_of = made_of  # type: ignore[assignment]  # plain values
+    return net, features
 
 
 def cnn(channels: int = 3, width: int = 64) -> tuple[nn.Module, int]:
@@ -138,6 +145,7 @@ class MultiSpace(nn.Module):
     ):
         super().__init__()
         self.spaces, self.features, self.backbone = spaces, features, backbone
+        self.hidden, self.separate_style = tuple(hidden), separate_style
         # beginnings of the names of the parameters that learn at the rate for loaded weights
         self.loaded: tuple[str, ...] = ("backbone.",)
         content = spaces.sizes[0]
@@ -149,6 +157,15 @@ class MultiSpace(nn.Module):
         """Return h [B, H] and z [B, D] of x [B, …]."""
         h = self.backbone(x)
         return h, torch.cat([project(h) for project in self.projector], dim=1)
+
+    @property
+    def network(self) -> dict[str, Any] | None:
+        """The arguments of `build` that make this network, or None for a backbone of one's own."""
+        made_of = getattr(self.backbone, "made_of", None)
+        if made_of is None:
+            return None
+        own = {"hidden": list(self.hidden), "separate_style": self.separate_style}
+        return made_of | own | {"spaces": dict(zip(self.spaces.names, self.spaces.sizes))}
 
     def freeze(self) -> None:
         """Freeze what `loaded` names: no gradients, and batch normalisation in evaluation mode."""

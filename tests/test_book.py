@@ -81,19 +81,6 @@ def test_the_parameters_cell_is_that_of_the_record(path):
     assert record(**values)
 
 
-def test_networks_of_other_code_are_not_used_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "BUILD", tmp_path / "_build")
-    runs, elsewhere = tmp_path / "_build" / "runs", tmp_path / "mine"
-    for folder in (runs, elsewhere):
-        build.clear(folder, "one")
-        folder.mkdir(exist_ok=True)
-        (folder / "weights").write_text("")
-        build.clear(folder, "one")
-        assert (folder / "weights").exists(), "an interrupted build is resumed"
-        build.clear(folder, "two")
-        assert (folder / "weights").exists() == (folder == elsewhere), "only under _build"
-
-
 def test_toc_lists_every_page():
     toc = (ROOT / "_toc.yml").read_text()
     pages = [p for p in (ROOT / "book").iterdir() if p.suffix in (".md", ".ipynb")]

@@ -76,6 +76,15 @@ def test_the_command_lines_yes_and_no_and_numbers():
     assert setup.build(0)[1].lambdas.tolist() == [2, 2, 2]
 
 
+@pytest.mark.parametrize("lambdas, plain", [([2], 2), ([3, 1, 1], 3), ([], 25)])
+def test_plain_self_supervision_has_the_lambda_of_content(lambdas, plain, tmp_path):
+    setup = imagenet_setup(lambdas=lambdas, family="vicreg", out_dir=str(tmp_path))
+    assert setup.build(0, vanilla=True)[1].lambdas.tolist() == [plain]
+    setup.fit(0, vanilla=True, progress=False)
+    config = json.loads((tmp_path / "vanilla_seed0" / "config.json").read_text())
+    assert config["experiment"].get("plain_lambda") == (plain if lambdas else None)
+
+
 def test_a_missing_parameter_has_its_default():
     setup = imagenet_setup()
     assert setup.config.val_dir == "" and setup.views.groups == ("appearance", "spatial")

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "losses": {"config", "dist", "spaces"},
     "objective": {"config", "dist", "spaces", "losses"},
     "data": {"config", "dist"},
-    "weights": {"config", "spaces", "augment", "views", "models", "losses", "objective"},
+    "weights": {"config", "spaces", "augment", "views", "models", "losses", "objective", "data"},
     "train": {"config", "dist", "models", "objective"},
     "evaluate": {"config", "dist", "spaces", "augment", "views", "models", "data"},
     "report": {"config"},

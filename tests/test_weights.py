@@ -166,6 +166,16 @@ def test_a_backbone_that_does_not_fit(backbone, size, says, tmp_path):
         weights.begin_from(models.build(backbone, size, {"content": 4}, (8,)), path)
 
 
+def test_a_deeper_network_is_not_loaded_in_part(tmp_path):
+    """Every weight of a resnet18 is also in a resnet34, with the same shape."""
+    path = stored(tmp_path / "a.pth", torchvision.models.resnet34(weights=None).state_dict())
+    model = models.build("resnet18", 64, {"content": 4}, (8,), stem="large")
+    before = model.backbone.conv1.weight.clone()
+    with pytest.raises(ValueError, match="it also has layer1.2.conv1.weight; give the") as error:
+        weights.begin_from(model, path)
+    assert "\n" not in str(error.value) and torch.equal(model.backbone.conv1.weight, before)
+
+
 def moved(model, start):
     """{module: the largest change of a weight of it} since `start`, a state_dict."""
     changes = {}

@@ -202,8 +202,8 @@ class Decoder(Dataset):
         raise ValueError(f"none of {len(notes)} files can be read, such as {name}: {why}")
 
 
-def decode(source: str | io.BytesIO, size: int) -> tuple[torch.Tensor, str]:
-    """Decode an image, given as a path or a binary file, as `Decoder` describes.
+def decode(source: str | io.BytesIO | Image.Image, size: int) -> tuple[torch.Tensor, str]:
+    """Decode an image, given as a path, a binary file or a PIL image, as `Decoder` describes.
 
     Returns the pixels, uint8 [3, size, size], and the colour mode that they were converted from,
     empty for RGB. Raises ValueError for an image with a side of less than `SMALLEST` pixels, and
@@ -211,7 +211,7 @@ def decode(source: str | io.BytesIO, size: int) -> tuple[torch.Tensor, str]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(source) as file:
+        with source.copy() if isinstance(source, Image.Image) else Image.open(source) as file:
             if min(file.size) < SMALLEST:
                 raise ValueError(f"{file.width} × {file.height} pixels, smaller than {SMALLEST}")
             kind = "" if file.mode == "RGB" else file.mode

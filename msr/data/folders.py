@@ -270,8 +270,7 @@ def _images(
 def stored_size(source: Source, size: int) -> int:
     """Return the side in pixels to which images are decoded, for views of `size` × `size` pixels.
 
-    It is 8/7 of `size` (256 for 224). It is `size` itself if the images are small: the shorter
-    sides of about 16 of them are measured, and their median is at most `size`.
+    It follows from `stored` for the median of the shorter sides of about 16 of the images.
     """
     sides = []
     for i in range(0, len(source), max(1, len(source) // 16)):
@@ -280,4 +279,12 @@ def stored_size(source: Source, size: int) -> int:
                 sides.append(min(image.size))
         except Exception as error:  # decoding will record this file as unreadable
             faults.check(error, source.names[i])
-    return round(size * 8 / 7) if sides and sorted(sides)[len(sides) // 2] > size else size
+    return stored(sorted(sides)[len(sides) // 2], size) if sides else size
+
+
+def stored(shorter: int, size: int) -> int:
+    """Return the side to which images with this shorter side are decoded, all in pixels.
+
+    It is 8/7 of `size`, the side of the views; for images no larger than these it is `size`.
+    """
+    return round(size * 8 / 7) if shorter > size else size

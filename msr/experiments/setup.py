@@ -107,14 +107,15 @@ class Plan:
         """Return a fresh network and its objective, on the device.
 
         seed: of the initial weights. The network begins from the weights in `init`, if given.
-        vanilla: for plain self-supervision. Raises ValueError for what does not fit.
+        vanilla: for plain self-supervision. Its one alignment is that of the content space, whose λ
+        it has: the first of `lambdas`. Raises ValueError for what does not fit.
         """
         c = self.config
         torch.manual_seed(seed)
         model = models.build(**self.network(vanilla))
         if c.init:
             weights.begin_from(model, c.init)
-        lambdas = None if vanilla or not c.lambdas else list(c.lambdas)
+        lambdas = list(c.lambdas[:1] if vanilla else c.lambdas) or None
         objective = Objective(
             c.family,
             model.spaces,
@@ -161,6 +162,9 @@ class Setup(Plan):
         batches = Batches(self.train, training.batch_size, seed, self.device, workers)
         listing = {"listing": self.train.listing} if self.train.listing else {}
         asked = self.config.deciding | {"images": len(self.train)} | listing
+        given = self.config.lambdas[:1]
+        if vanilla and given and given[0] != objective.record.weight:
+            asked["plain_lambda"] = given[0]  # version 0.2.0 trained with the family's own
         record = {"network": self.network(vanilla), "experiment": asked}
         fresh = self.config.fresh
         log = fit(

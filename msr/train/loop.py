@@ -62,7 +62,8 @@ def fit(
     views: makes the views [V, B, …] of a batch [B, …]. out_dir: folder for the log and the
     checkpoints (see `msr.train.checkpoint`), which are written after each epoch and every
     `save_every` steps; None: nothing is written. name: of the run, in messages. config: plain data
-    that decides the run beside the settings. If out_dir holds a run with the same settings and
+    that decides the run beside the settings; of a network that `msr.backbone` made, how to build it
+    is recorded too, so that `msr.load` can. If out_dir holds a run with the same settings and
     config, that run is resumed, or only loaded if it is complete. If they differ, an unfinished run
     raises ValueError, and a complete one is renamed to `<out_dir>.old`. fresh: rename any run in
     out_dir and train anew. Every rank calls this function, rank 0 writes; a run may be resumed on
@@ -75,7 +76,8 @@ def fit(
     # prepare the network, its optimizer, and the record that decides whether a run may be resumed
     schedule = Schedule(settings, len(batches))
     state = prepare(model, objective, batches, settings)
-    record = describe(objective, schedule, config or {})
+    made_of = {"network": model.network} if model.network else {}
+    record = describe(objective, schedule, made_of | (config or {}))
 
     # resume
     folder = Path(out_dir) if out_dir else None

@@ -93,11 +93,12 @@ def changes(old: dict, new: dict) -> list[str]:
     """Return one line for each difference that decides the run, such as "epochs = 10, now 20".
 
     old, new: two contents of config.json. A training setting that `old` lacks, because it was added
-    to the library later, counts as its default. `save_every` and `log_every` are left out: they
-    decide only when to save and to log; so is the `history` of changes. Images are compared as in
-    `data_changes`.
+    to the library later, counts as its default; a network that `old` does not name is taken for the
+    same. `save_every` and `log_every` are left out: they decide only when to save and to log; so is
+    the `history` of changes. Images are compared as in `data_changes`.
     """
     old = {name: value for name, value in old.items() if name != "history"}
+    new = {name: value for name, value in new.items() if name != "network" or name in old}
     defaults = {name: field.default for name, field in Training.model_fields.items()}
     experiment = old.get("experiment", {})
     if "compile" not in old["training"] and "groups" in experiment:  # of 0.1, and on images
