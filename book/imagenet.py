@@ -204,7 +204,8 @@ plots.heatmap(sensitivity, rows=names, title="row: space, column: group", cmap="
 # %%
 features = setup.embed(runs[0], setup.val_probe)
 nearest = {name: retrieval.nearest_images(features[name], [3, 11], k=5) for name in names}
-galleries.neighbours(setup.val_probe.pixels, nearest)
+shown = setup.pictures(setup.val_probe, np.stack([*nearest.values()]).flat)
+galleries.neighbours(shown, nearest)
 
 # %% [markdown]
 # ## Beside plain self-supervision

@@ -66,9 +66,9 @@ def views(originals: Images, views: Images, titles: Sequence[str], shared: Seque
 def neighbours(images: Images, nearest: Mapping[str, np.ndarray]) -> Figure:
     """Draw the nearest images of Q queries: one row per space, one block of columns per query.
 
-    images: [N, 3, S, S]. nearest: {space: rows of images, int [Q, 1 + k]}, each query itself and
-    then its k nearest images, as `evaluate.retrieval.nearest_images` returns them. The query has a
-    frame.
+    images: [N, 3, S, S], or {row: image} of those shown. nearest: {space: rows of images, int [Q, 1
+    + k]}, each query itself and then its k nearest images, as `evaluate.retrieval.nearest_images`
+    returns them. The query has a frame.
     """
     spaces = list(nearest)
     queries, block = np.asarray(nearest[spaces[0]]).shape
@@ -81,7 +81,7 @@ def neighbours(images: Images, nearest: Mapping[str, np.ndarray]) -> Figure:
         for q, rows in enumerate(nearest[space]):
             start = q * (block + 1)  # one empty panel between the blocks
             for axis, row in zip(line[start : start + block], rows):
-                _picture(axis, images[row])
+                _picture(axis, images[int(row)])
             line[start].spines[:].set(visible=True, linewidth=2.5, color=tint)
         label = line[0].set_ylabel(space, rotation=0, ha="right", va="center", color=tint)
         label.set(fontweight="bold", fontsize=10)
