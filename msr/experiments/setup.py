@@ -42,6 +42,15 @@ class ImageRun(Run):
     views: Views = field(kw_only=True)
 
 
+def embed(run: ImageRun, split: Images, num_workers: int = 0) -> evaluate.Features:
+    """Return {space: [N, d]} of the plain views of a split: h, every space and `joined`.
+
+    Every file of the split must be readable.
+    """
+    normalise, query = run.objective.frozen_normalise, run.views.query
+    return evaluate.embed(run.model, split, query, normalise=normalise, num_workers=num_workers)
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that the parameters decide, except for the data and the seed."""
@@ -209,11 +218,7 @@ class Setup(Plan):
 
         The images are not augmented.
         """
-        normalise, workers = run.objective.frozen_normalise, self.workers
-        images = self.readable(split)
-        return evaluate.embed(
-            run.model, images, run.views.query, normalise=normalise, num_workers=workers
-        )
+        return embed(run, self.readable(split), self.workers)
 
     def probe(self, run: ImageRun) -> dict[str, Row]:
         """Return {space: {target: score}} of the label, factor and style probes of every space.

@@ -102,13 +102,14 @@ def listed(tasks: Sequence[tuple[str, str, int, int, int, float]]) -> str:
     """Return a table of the downstream tasks.
 
     tasks: for each task its name, its kind, the numbers of classes, of images to fit on and of
-    images to score on, and chance, the share of the most frequent class in the scored images.
+    images to score on, and the share of the commonest class among the scored images.
     """
     rows = [
-        [name, kind, str(classes), f"{fit:,}, {score:,}", f"{chance:.2f}"]
-        for name, kind, classes, fit, score, chance in tasks
+        [name, kind, str(classes), f"{fit:,}, {score:,}", f"{commonest:.2f}"]
+        for name, kind, classes, fit, score, commonest in tasks
     ]
-    return _markdown(["task", "kind", "classes", "images to fit, to score", "chance"], rows)
+    head = ["task", "kind", "classes", "images to fit, to score", "commonest class"]
+    return _markdown(head, rows)
 
 
 # -------------------------------------------------------------------------- tables with verdicts
