@@ -285,5 +285,5 @@ path = metrics.write()
 assert set(strong) == {"h", *names, "joined"}
 assert all(set(row) >= set(factors) for row in strong.values())
 scores = [c for table in metrics.tables.values() for row in table.values() for c in row.values()]
-assert all(np.isfinite(cell["value"]) for cell in scores)
+assert not np.isinf([cell["value"] for cell in scores]).any()  # nan, shown as "–": no score
 print(f"{path} written after {metrics.record['seconds']:.0f} s")

@@ -73,12 +73,12 @@ augmentation = ""  # weak, medium, strong, small or shapes; empty: follows the i
 num_workers = 2  # processes that decode image files, for each device
 shots = 0  # images per class that the probe sees; 0: all of them
 n_l2 = 9  # number of penalties that the probe chooses among
-trained = ""  # folder of earlier runs with these parameters, such as runs/imagenet
+trained = ""  # networks trained earlier: runs/imagenet, one run's folder, …
 
 # %% tags=["hide-input"]
 from IPython.display import Markdown, display
 
-from msr.experiments import transfer
+from msr.experiments import earlier, transfer
 from msr.report import Metrics, between, galleries, plots, sentences, tables
 
 config = transfer.Parameters.read(globals())
@@ -86,9 +86,7 @@ setup = transfer.prepare(config)
 downstream = transfer.downstream(config, setup)
 values = {**setup.config.model_dump(), "out_dir": config.out_dir}
 metrics = Metrics("transfer", values, setup.device, config.out_dir)
-display(
-    Markdown(sentences.made_by("transfer", config.profile, setup.facts(probed=False, paper="")))
-)
+display(Markdown(earlier.made_by("transfer", setup)))
 
 # %% [markdown]
 # ## The tasks
@@ -128,11 +126,11 @@ galleries.sheet({world: task.train.pixels[:8] for world, task in seen})
 # ## With style spaces, and without
 #
 # Both networks have equal compute. The plain network sees two views per image; the other one sees
-# one more view for each style space. So the plain network trains for more epochs.
+# one more view for each style space. So the plain network trains for more epochs. With `trained`,
+# networks are read from there instead, and nothing is trained.
 
 # %%
-runs = [setup.fit(seed) for seed in config.all_seeds]
-baseline = [setup.fit(seed, vanilla=True) for seed in config.all_seeds]
+runs, baseline = earlier.networks(setup)
 
 
 # %%
@@ -143,8 +141,8 @@ def judged(some):
 
 names, order = setup.spaces.names, list(kinds)
 main = metrics.add("main", judged(runs))
-plain = metrics.add("vanilla", judged(baseline))
-both = main | {f"plain {row}": plain[row] for row in ("h", "content")}
+plain = metrics.add("vanilla", judged(baseline)) if baseline else {}
+both = main | {f"plain {row}": plain[row] for row in ("h", "content") if plain}
 plots.heatmap(both, columns=order, names={name: f"{name} ({kinds[name]})" for name in order})
 
 # %% [markdown]
@@ -152,8 +150,8 @@ plots.heatmap(both, columns=order, names={name: f"{name} ({kinds[name]})" for na
 #
 # Read each column from top to bottom: which space predicts the label? If the theory holds, content
 # leads in the tasks of content, appearance in those of colour, and spatial in those of place. The
-# last two rows are those of the plain network, whose whole embedding is called content. The mean
-# over the tasks of each kind:
+# last two rows are those of the plain network, if there is one; its whole embedding is called
+# content. The mean over the tasks of each kind:
 
 
 # %%
@@ -163,7 +161,7 @@ def sorted_by_kind(name, some):
 
 
 of_kind = sorted_by_kind("kinds", runs)
-plain_of_kind = sorted_by_kind("vanilla_kinds", baseline)
+plain_of_kind = sorted_by_kind("vanilla_kinds", baseline) if baseline else {}
 display(Markdown(sentences.task_promises(of_kind, names)))
 
 # %% [markdown]
@@ -176,12 +174,14 @@ display(Markdown(sentences.task_promises(of_kind, names)))
 
 # %%
 pairs = {"h − plain h": ("h", "h"), "joined − plain embedding": ("joined", "content")}
+pairs = pairs if baseline else {}
 by_task = {k: between(main, a, plain, b, order) for k, (a, b) in pairs.items()}
 by_kind = {
     k: between(of_kind, a, plain_of_kind, b, list(of_kind["h"])) for k, (a, b) in pairs.items()
 }
-display(Markdown(tables.verdicts(by_kind)))
-plots.differences(by_task, kinds)
+display(Markdown(tables.verdicts(by_kind) or "There is no plain network to compare with."))
+if pairs:
+    display(plots.differences(by_task, kinds))
 
 # %% [markdown]
 # In numbers, task by task:
@@ -196,15 +196,16 @@ display(Markdown(tables.verdicts(by_task)))
 #   the difference to each side, so only large differences are clear. Use more `seeds`.
 # - **Linear.** A label that is encoded nonlinearly has a low score: in a space of three dimensions,
 #   for example, the places of objects need not be separated by planes. The table of tasks above
-#   gives the accuracy of chance.
+#   gives the share of the commonest class, which is what a constant answer reaches.
 # - **Rendered.** Both kinds of images are drawings. On photographs (`-p tasks content:FOLDER`)
 #   content is harder to predict, and style is a smaller part of the image.
 # - **Images like those of training.** By default the networks are trained on shapes, so the tasks
 #   on `shapes` use new images of a known kind; those on `sprites` do not. What holds for both kinds
 #   is better supported than what holds for one.
 #
-# To test your own network on your own folders: `papermill book/transfer.ipynb out.ipynb -p data_dir
-# FOLDER -p tasks content:BIRDS,appearance:FLOWERS`.
+# To train on your own images and test on your own folders: `papermill book/transfer.ipynb out.ipynb
+# -p data_dir FOLDER -p tasks content:BIRDS,appearance:FLOWERS`. To test networks that are trained
+# already: `-p trained runs/imagenet`, or a single run's folder; they are read and never changed.
 
 # %% [markdown]
 # ## Check
@@ -213,5 +214,5 @@ display(Markdown(tables.verdicts(by_task)))
 path = metrics.write()
 assert set(main) == {"h", *names, "joined"} and set(main["h"]) == set(kinds)
 cells = [c for table in metrics.tables.values() for row in table.values() for c in row.values()]
-assert all(0 <= cell["value"] <= 1 for cell in cells)
+assert not any(cell["value"] < 0 or cell["value"] > 1 for cell in cells)  # nan: no score
 print(f"{path} written after {metrics.record['seconds']:.0f} s")

@@ -51,9 +51,10 @@ def test_best_spaces_and_how_far_ahead():
     assert tables.best_spaces(table, ["a_linear"], ["s"]) == ""
 
 
-def test_tasks_are_listed_with_chance():
+def test_tasks_are_listed_with_the_share_of_the_commonest_class():
     text = tables.listed([("shapes/place", "spatial", 9, 1000, 1200, 0.125)])
     assert text.splitlines()[-1] == "| shapes/place | spatial | 9 | 1,000, 1,200 | 0.12 |"
+    assert text.startswith("| task | kind | classes | images to fit, to score | commonest class |")
 
 
 def test_better_is_said_only_where_the_interval_excludes_zero():

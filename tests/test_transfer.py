@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import small
 import torch
-from small import imagenet_setup, transfer_setup
+from small import transfer_setup
 
 from msr.data import trifeature
 from msr.experiments import transfer
@@ -93,14 +93,6 @@ def test_a_whole_run(tmp_path, shots):
     assert "| shapes/place | spatial | 9 |" in listed and len(transfer.worlds(tasks)) == 2
 
 
-def test_networks_of_the_experiment_on_images_are_used_where_they_lie(tmp_path, capsys):
-    imagenet_setup(out_dir=str(tmp_path / "there")).fit(0)
-    setup, _ = transfer_setup(trained=str(tmp_path / "there"), out_dir=str(tmp_path / "here"))
-    capsys.readouterr()
-    setup.fit(0)
-    assert "complete in" in capsys.readouterr().out and not (tmp_path / "here").exists()
-
-
 @pytest.mark.parametrize("as_text", [True, False])
 def test_folders_of_mine(photographs, tmp_path, as_text):
     tasks = [f"appearance:{photographs}", str(photographs / "train")]
@@ -142,6 +134,12 @@ def test_bad_input_is_one_line(changes, says, tmp_path):
     with pytest.raises(ValueError, match=says) as error:
         transfer_setup(out_dir=str(tmp_path), **changes)
     assert "\n" not in str(error.value)
+
+
+def test_tasks_are_looked_at_before_the_training_images_are_read(photographs, monkeypatch):
+    monkeypatch.setattr(transfer, "load_data", lambda *_: pytest.fail("training images were read"))
+    with pytest.raises(ValueError, match="has no class folders, so nothing to predict"):
+        transfer_setup(tasks=str(photographs / "train" / "dark"))
 
 
 def test_a_task_without_classes(photographs):

@@ -9,6 +9,7 @@ import pytest
 
 from msr.report import metrics
 from msr.report.verdict import (
+    NO_SCORE,
     ONE_SEED,
     Verdict,
     between,
@@ -135,10 +136,14 @@ def test_no_spread_over_seeds():
     assert found["other"].half == pytest.approx(T2[2] / 3**0.5)
 
 
-def test_no_targets_and_bad_numbers():
+def test_no_targets_and_missing_scores():
+    """A target without a score has no verdict, and the others are corrected as without it."""
     assert paired({}) == {}
-    with pytest.raises(ValueError, match="differences of 'a' must be finite; got .0.1, nan"):
-        paired({"a": [0.1, math.nan]})
+    clear = {"b": [0.5, 0.51, 0.52]}
+    found = paired({"a": [0.1, math.nan, 0.1]} | clear)
+    assert math.isnan(found["a"].mean) and found["a"].sign == 0 and found["a"].seeds == 3
+    assert found["b"] == paired(clear)["b"]
+    assert compared(found["a"]) == promised(found["a"]) == NO_SCORE
 
 
 def holm(p_values, level):

@@ -30,6 +30,7 @@ def load(
     at_least: int = 1,
     val_dir: str = "",
     max_bad: float = 0.1,
+    decode_val: bool = True,
 ) -> tuple[Images, Images]:
     """Return (train, val), read from a folder, from tar shards, or from a torchvision set.
 
@@ -48,8 +49,9 @@ def load(
     images (0: all). at_least: the fewest training images allowed, such as one batch. max_bad: share
     of the files that may be unreadable; these are skipped, and recorded in `Images.inspection`.
 
-    Small splits are decoded into memory. Raises ValueError, one line, for a place that cannot be
-    read, for too few images or too many unreadable ones, and for classes that do not agree.
+    Small splits are decoded into memory, the held-out one only with `decode_val`. Raises
+    ValueError, one line, for a place that cannot be read, for too few images or too many unreadable
+    ones, and for classes that do not agree.
     """
     name = torchvision_sets.torchvision_name(data_dir)
     if name:
@@ -62,7 +64,7 @@ def load(
     if train.inspection:
         train.inspection.total, train.inspection.max_bad = len(train) + len(val), max_bad
         train.inspection.check_lost(found)
-    return in_memory(train, num_workers), in_memory(val, num_workers)
+    return in_memory(train, num_workers), in_memory(val, num_workers) if decode_val else val
 
 
 def folders(

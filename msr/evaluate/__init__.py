@@ -5,10 +5,18 @@ classifier of transfer learning and retrieval take features, which `embed` compu
 """
 
 from msr.evaluate import classifier, dci, probes, retrieval
-from msr.evaluate.features import STREAM, Features, Normalisation, embed, plain
+from msr.evaluate.features import (
+    STREAM,
+    Features,
+    Normalisation,
+    embed,
+    embed_views,
+    plain,
+    readable,
+)
 from msr.evaluate.probes import label_probes
 from msr.evaluate.sensitivity import sensitivity
-from msr.evaluate.style import style_draw, style_probes, style_targets
+from msr.evaluate.style import drawn, style_draw, style_probes, style_scores, style_targets
 
 __all__ = [
     "STREAM",
@@ -16,13 +24,17 @@ __all__ = [
     "Normalisation",
     "classifier",
     "dci",
+    "drawn",
     "embed",
+    "embed_views",
     "label_probes",
     "plain",
     "probes",
+    "readable",
     "retrieval",
     "sensitivity",
     "style_draw",
     "style_probes",
+    "style_scores",
     "style_targets",
 ]

@@ -14,9 +14,10 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import RidgeCV
-from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from msr.evaluate.probes import r2
 
 # ------------------------------------------------------------------------ of the importance matrix
 
@@ -99,7 +100,8 @@ def explicitness(
     reaches it; κ_b is capacity[0], the weakest probe. baseline: ℓ_b, the loss of a constant
     prediction. 1: the weakest probe does as well as any; 0: the loss falls in a straight line from
     ℓ_b; −1: only the strongest probe helps. (Eastwood et al. 2023, section 4) Returns 0 if no probe
-    beats the constant. Raises ValueError for unequal lengths or capacities that do not ascend.
+    beats the constant, and nan if a loss is nan. Raises ValueError for unequal lengths or
+    capacities that do not ascend.
     """
     capacity, loss = np.asarray(capacity, float), np.asarray(loss, float)
     if len(capacity) != len(loss) or len(loss) == 0 or (np.diff(capacity) <= 0).any():
@@ -107,6 +109,8 @@ def explicitness(
             f"{len(capacity)} capacities and {len(loss)} losses: "
             "give one loss per capacity, capacities ascending"
         )
+    if np.isnan(loss).any():
+        return float("nan")
     best = int(loss.argmin())
     if loss[best] >= baseline:
         return 0.0
@@ -131,10 +135,11 @@ def loss_capacity(
     """Return the held-out loss 1 − R², clipped to [0, 1], per capacity and factor, [capacities, K].
 
     train, test: codes [N, L] and [N_test, L]. train_y, test_y: their factors [N, K] and
-    [N_test, K]. Settings: ridge regression on Nyström radial functions of the standardised code,
-    without a linear term. Their number is the capacity, each of `CAPACITIES` in turn, but at most
-    N. The kernel is Gaussian of width √(L/2), with centres drawn by seed 0. The ridge penalty of
-    each factor is one of ten from 1e-6 to 1e3 on a logarithmic scale, chosen by leave-one-out.
+    [N_test, K]; the loss of a factor that is the same in all of test_y is nan. Settings: ridge
+    regression on Nyström radial functions of the standardised code, without a linear term. Their
+    number is the capacity, each of `CAPACITIES` in turn, but at most N. The kernel is Gaussian of
+    width √(L/2), with centres drawn by seed 0. The ridge penalty of each factor is one of ten from
+    1e-6 to 1e3 on a logarithmic scale, chosen by leave-one-out.
     """
     rows = []
     for n in CAPACITIES:
@@ -144,7 +149,7 @@ def loss_capacity(
             RidgeCV(np.logspace(-6, 3, 10), alpha_per_target=True),
         )
         predicted = model.fit(train, train_y).predict(test)
-        rows.append(1 - r2_score(test_y, predicted, multioutput="raw_values"))
+        rows.append(1 - r2(test_y, predicted))
     return np.clip(rows, 0, 1)
 
 
@@ -160,15 +165,28 @@ def scores(
     `loss_capacity`; seed: of the random forests. Informativeness is the highest R² on the
     loss-capacity curve, explicitness has the base-2 logarithm of the number of radial functions as
     capacity; both are means over factors. All scores but size are held-out: importances are out of
-    bag, the curve is of the test codes. Settings as in `importances` and `loss_capacity`.
+    bag, the curve is of the test codes. Settings as in `importances` and `loss_capacity`. Means
+    leave out factors that are the same in all of test_y. Raises ValueError, one line, for fewer
+    than two training rows, no factors, and codes that are not finite.
     """
+    if len(train) < 2 or not train_y.shape[1] or not np.isfinite(train).all():
+        raise ValueError(
+            f"{len(train)} codes and {train_y.shape[1]} factors; give two finite codes or more, "
+            "and one factor or more"
+        )
     importance = importances(train, train_y, seed)
     loss = loss_capacity(train, train_y, test, test_y)  # [capacities, K]
     capacity = np.log2(CAPACITIES)
     return {
         "disentanglement": disentanglement(importance),
         "completeness": completeness(importance),
-        "informativeness": float((1 - loss.min(axis=0)).mean()),
-        "explicitness": float(np.mean([explicitness(capacity, column, 1.0) for column in loss.T])),
+        "informativeness": _mean(1 - loss.min(axis=0)),
+        "explicitness": _mean([explicitness(capacity, column, 1.0) for column in loss.T]),
         "size": size(train.shape[1], train_y.shape[1]),
     }
+
+
+def _mean(values: Sequence[float] | np.ndarray) -> float:
+    """Return the mean of the values that are not nan; nan if there are none."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from msr.augment import Params, Pipeline
+from msr.data.images import Images
 from msr.models import MultiSpace
 from msr.spaces import Spaces
-from msr.views import to_float
+from msr.views import rows, to_float
 
 Features = dict[str, np.ndarray]  # space -> float32 [N, d]
 Normalisation = Callable[[torch.Tensor, Spaces], torch.Tensor] | None  # z [N, D] -> z [N, D]
@@ -18,42 +19,122 @@ Normalisation = Callable[[torch.Tensor, Spaces], torch.Tensor] | None  # z [N, D
 # Seeds of the probes' draws start here, far from those of data and training: with equal seeds an
 # image's augmentation would depend on its factors.
 STREAM = 10**9
+DECODED = 64  # files that a worker decodes at a time
+
+Pictures = Images | torch.Tensor  # a split, in memory or in files, or uint8 [N, 3, S, S]
 
 
-@torch.no_grad()
 def embed(
     model: MultiSpace,
-    images: torch.Tensor,
+    images: Pictures,
     pipeline: Pipeline,
     params: dict[str, Params] | None = None,
     normalise: Normalisation = None,
     batch_size: int = 512,
+    num_workers: int = 0,
 ) -> Features:
     """Return the features of N images: h, every space, and `joined` (all spaces side by side).
 
-    Each is float32 [N, d]. images: uint8 [N, 3, S, S]. params: what `pipeline.sample` drew for
-    these images, or None for the plain view, which is the whole image, only resized and normalised.
-    normalise: a function of (z [N, D], spaces) that acts on each image alone, such as SimCLR's
-    projection to spheres, applied to every space but h; None leaves z as it is. (A standardisation
-    by batch statistics would differ between sets of images.) batch_size: images per forward pass.
-    The model is left in evaluation mode.
+    Each is float32 [N, d]. params: what `pipeline.sample` drew for these images, or None for the
+    plain view. Other arguments and errors as in `embed_views`.
     """
+    found = embed_views(model, images, pipeline, [params], normalise, batch_size, num_workers)
+    return found[0]
+
+
+@torch.no_grad()
+def embed_views(
+    model: MultiSpace,
+    images: Pictures,
+    pipeline: Pipeline,
+    views: Sequence[dict[str, Params] | None],
+    normalise: Normalisation = None,
+    batch_size: int = 512,
+    num_workers: int = 0,
+) -> list[Features]:
+    """Return the features of several views of N images, {space: float32 [N, d]} for each view.
+
+    images: a split of which every file can be read, or uint8 [N, 3, S, S]. Files are decoded once
+    for all views, and no more than about a batch of them is in memory. views: for each view what
+    `pipeline.sample` drew for these images, or None for the plain view, which is the whole image,
+    only resized and normalised. normalise: a function of (z [N, D], spaces) that acts on each image
+    alone, such as SimCLR's projection to spheres, applied to every space but h; None leaves z as it
+    is. (A standardisation by batch statistics would differ between sets of images.) batch_size:
+    images per forward pass. num_workers: processes that decode files. The model is left in
+    evaluation mode. Raises ValueError, one line, for no images, and for a file that cannot be read.
+    """
+    if not len(images):
+        raise ValueError("no images to embed; give one or more")
     device = next(model.parameters()).device
-    params = params or plain(pipeline, len(images))
+    drawn = [params or plain(pipeline, len(images)) for params in views]
     model.eval()
-    h_parts, z_parts = [], []
-    for start in range(0, len(images), batch_size):
-        part = slice(start, start + batch_size)
-        draws = {name: {k: v[part].to(device) for k, v in p.items()} for name, p in params.items()}
-        x = pipeline.apply(to_float(images[part].to(device)), draws)  # [B, 3, S, S]
-        h, z = model(x.contiguous(memory_format=torch.channels_last))  # [B, H], [B, D]
-        h_parts.append(h.float())
-        z_parts.append(z.float())
-    joined = torch.cat(z_parts)  # [N, D]
+    parts: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in drawn]
+    start = 0
+    for pixels in pieces(images, batch_size, num_workers):
+        part = slice(start, start := start + len(pixels))
+        floats = to_float(pixels.to(device))
+        for params, found in zip(drawn, parts, strict=True):
+            draws = rows(params, part)
+            draws = {name: {k: v.to(device) for k, v in p.items()} for name, p in draws.items()}
+            x = pipeline.apply(floats, draws)  # [B, 3, S, S]
+            h, z = model(x.contiguous(memory_format=torch.channels_last))  # [B, H], [B, D]
+            found.append((h.float(), z.float()))
+    return [_features(model.spaces, found, normalise) for found in parts]
+
+
+def _features(
+    spaces: Spaces, parts: list[tuple[torch.Tensor, torch.Tensor]], normalise: Normalisation
+) -> Features:
+    """Join the parts (h [B, H], z [B, D]) of one view to {space: float32 [N, d]}."""
+    h, joined = (torch.cat(some) for some in zip(*parts, strict=True))
     if normalise:
-        joined = normalise(joined, model.spaces)
-    features = {"h": torch.cat(h_parts), **model.spaces.split(joined), "joined": joined}
+        joined = normalise(joined, spaces)
+    features = {"h": h, **spaces.split(joined), "joined": joined}
     return {space: value.cpu().numpy() for space, value in features.items()}
+
+
+def pieces(images: Pictures, n: int, num_workers: int = 0) -> Iterator[torch.Tensor]:
+    """Yield the images in order, uint8 [n, 3, S, S]; the last piece may be smaller.
+
+    Files are decoded as they are needed, by `num_workers` processes. Raises ValueError, one line,
+    that names the first file that cannot be read.
+    """
+    if isinstance(images, torch.Tensor):
+        yield from images.split(n)
+    elif images.pixels is not None:
+        yield from images.pixels.split(n)
+    else:
+        index = torch.arange(len(images))
+        parts = [part for whole in index.split(n) for part in whole.split(DECODED)]
+        piece: list[torch.Tensor] = []
+        for part, (pixels, own) in zip(parts, images.stream(parts, num_workers), strict=True):
+            if not own.all():
+                name = images.decoder.source.names[int(part[~own][0])]
+                raise ValueError(f"{name} cannot be read; leave it out, as `readable` does")
+            piece.append(pixels.clone())  # copied, to free the worker's shared memory
+            if (int(part[-1]) + 1) % n == 0 or int(part[-1]) + 1 == len(images):
+                yield torch.cat(piece)
+                piece = []
+
+
+def readable(images: Images, num_workers: int = 0) -> Images:
+    """Return the split without the files that cannot be read; no pixels are kept in memory.
+
+    Every file is decoded once to find these, by `num_workers` processes. Raises ValueError, one
+    line, if too many are unreadable.
+    """
+    if images.pixels is not None:
+        return images
+    parts = torch.arange(len(images)).split(DECODED)
+    own = torch.cat([own.clone() for _, own in images.stream(parts, num_workers)])
+    return images if own.all() else images.pick(own.nonzero()[:, 0])
+
+
+def side(images: Pictures) -> int:
+    """Return the side in pixels of the stored images."""
+    if isinstance(images, torch.Tensor):
+        return images.shape[-1]
+    return images.decoder.size if images.pixels is None else images.pixels.shape[-1]
 
 
 def plain(pipeline: Pipeline, n: int) -> dict[str, Params]:

@@ -2,6 +2,9 @@
 
 scikit-learn fits the probes. In all functions `train` and `test` are features, [N, d] and
 [N_test, d], and `train_y` and `test_y` are what is to be predicted from them.
+
+Where a score has no meaning it is nan: if a feature is not finite, if there is nothing to score on,
+and the R² of a target that is the same for all test images.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -31,7 +36,7 @@ def linear(train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.
     train_y, test_y: labels [N] and [N_test]. Settings: standardised features, L-BFGS, ℓ2 penalty
     with C = 1, at most 300 iterations, tolerance 1e-3.
     """
-    return _accuracy(
+    return accuracy_of(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=300, tol=1e-3)),
         train,
         train_y,
@@ -50,7 +55,7 @@ def knn(
     """
     mean = train.mean(axis=0)
     model = KNeighborsClassifier(min(k, len(train)), metric="cosine", weights="distance")
-    return float(model.fit(train - mean, train_y).score(test - mean, test_y))
+    return accuracy_of(model, train - mean, train_y, test - mean, test_y)
 
 
 def classify(
@@ -68,7 +73,7 @@ def classify(
     [N] and [N_test]. components, sizes: as in `lift`. Settings: L-BFGS, ℓ2 penalty with C = 1, at
     most 200 iterations, tolerance 1e-3.
     """
-    return _accuracy(
+    return accuracy_of(
         make_pipeline(lift(train, components, sizes), LogisticRegression(max_iter=200, tol=1e-3)),
         train,
         train_y,
@@ -77,12 +82,26 @@ def classify(
     )
 
 
-def _accuracy(
-    model: Pipeline, train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.ndarray
+def accuracy_of(
+    model: ClassifierMixin,
+    train: np.ndarray,
+    train_y: np.ndarray,
+    test: np.ndarray,
+    test_y: np.ndarray,
 ) -> float:
-    """Fit the model and return its test accuracy; a fit that does not converge gives no warning."""
+    """Fit a classifier and return its top-1 test accuracy, from 0 to 1.
+
+    A fit that does not converge gives no warning. If all training images have one class, that class
+    is predicted. Test images of a class that no training image has count as wrong.
+    """
+    if not len(test) or not (np.isfinite(train).all() and np.isfinite(test).all()):
+        return float("nan")
+    if len(np.unique(train_y)) < 2:
+        model = DummyClassifier()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        # about fits that did not converge, many classes, and future defaults of scikit-learn
+        for kind in (ConvergenceWarning, UserWarning, FutureWarning):
+            warnings.simplefilter("ignore", kind)
         return float(model.fit(train, train_y).score(test, test_y))
 
 
@@ -130,9 +149,25 @@ def regress(
     chosen by leave-one-out on the training images. The fit is smooth, and linear where that is
     enough, so the same probe serves spaces of 3 dimensions and of 500.
     """
+    if not (np.isfinite(train).all() and np.isfinite(test).all()):
+        return np.full(train_y[:1].size, np.nan)
+    if len(train) < 2:
+        return r2(test_y, np.broadcast_to(train_y, test_y.shape))
     ridge = RidgeCV(np.logspace(-3, 6, 10), alpha_per_target=train_y.ndim > 1)
     model = make_pipeline(lift(train, components, sizes), ridge)
-    return r2_score(test_y, model.fit(train, train_y).predict(test), multioutput="raw_values")
+    return r2(test_y, model.fit(train, train_y).predict(test))
+
+
+def r2(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return the R² of predictions for each target, [T]; nan where y is the same in every row.
+
+    y, predicted: [N, T] or [N].
+    """
+    columns = y.reshape(len(y), -1)
+    varies = (columns != columns[:1]).any(axis=0)
+    if not varies.any():  # as of a single row
+        return np.full(len(varies), np.nan)
+    return np.where(varies, r2_score(y, predicted, multioutput="raw_values"), np.nan)
 
 
 def many(

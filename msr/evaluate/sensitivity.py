@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from msr.evaluate.features import STREAM, Normalisation, embed
+from msr.augment import Params
+from msr.evaluate.features import STREAM, Normalisation, Pictures, embed_views, side
 from msr.models import MultiSpace
 from msr.views import Views
 
@@ -14,11 +15,12 @@ from msr.views import Views
 def sensitivity(
     model: MultiSpace,
     views: Views,
-    images: torch.Tensor,
+    images: Pictures,
     groups: Sequence[str] = (),
     normalise: Normalisation = None,
     scale_free: bool = False,
     seed: int = 0,
+    num_workers: int = 0,
 ) -> dict[str, dict[str, float]]:
     """Return the sensitivity of every space m to every group, {space: {group: ratio}}.
 
@@ -29,24 +31,32 @@ def sensitivity(
     same for every image gives 0. Parameters are drawn by the key pipeline. Rows: h, every space and
     `joined`.
 
-    images: uint8 [N, 3, S, S]. groups: by default those that have a style space. normalise: as in
-    `embed`. scale_free: divide every dimension of z (not of h) by its standard deviation, for
-    families that determine z only up to the scale of each dimension (entropy, barlow). Raises
-    ValueError for an unknown group.
+    images, normalise, num_workers: as in `embed_views`; of a single image, which has nothing to be
+    compared with, every ratio is nan. groups: by default those that have a style space. scale_free:
+    divide every dimension of z (not of h) by its standard deviation, for families that determine z
+    only up to the scale of each dimension (entropy, barlow). Raises ValueError for an unknown
+    group.
     """
+    groups, size = groups or views.groups, side(images)
     generator = torch.Generator().manual_seed(STREAM + seed)
-    first = views.key.sample(generator, len(images), images.shape[-1])
-    base = embed(model, images, views.key, first, normalise)
+    draws: list[dict[str, Params] | None] = []
+    first = views.key.sample(generator, len(images), size)
+    for group in groups:
+        fresh = views.key.sample(generator, len(images), size)
+        draws.append({**first, **{name: fresh[name] for name in views.key.group(group)}})
+    base, *redrawn = embed_views(
+        model, images, views.key, [first, *draws], normalise, num_workers=num_workers
+    )
     unit = {
         space: z.std(axis=0) + 1e-8 if scale_free and space != "h" else 1.0
         for space, z in base.items()
     }
     table: dict[str, dict[str, float]] = {space: {} for space in base}
-    for group in groups or views.groups:
-        fresh = views.key.sample(generator, len(images), images.shape[-1])
-        second = {**first, **{name: fresh[name] for name in views.key.group(group)}}
-        moved = embed(model, images, views.key, second, normalise)
+    for group, moved in zip(groups, redrawn, strict=True):
         for space, z in base.items():
+            if len(z) < 2:
+                table[space][group] = float("nan")
+                continue
             between = 2 * (z / unit[space]).var(axis=0, ddof=1).sum()  # E‖z_i − z_j‖² over i ≠ j
             within = (((z - moved[space]) / unit[space]) ** 2).sum(axis=1).mean()
             table[space][group] = float(within / between) if between > 0 else 0.0

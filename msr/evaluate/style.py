@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from msr.augment import Params, Pipeline
-from msr.evaluate.features import STREAM, Features, Normalisation, embed
+from msr.evaluate.features import STREAM, Features, Normalisation, Pictures, embed_views, side
 from msr.evaluate.probes import many
 from msr.models import MultiSpace
 from msr.views import Views
@@ -59,37 +59,57 @@ class Drawn(NamedTuple):
         return np.concatenate([before, after - before], axis=1)
 
 
-def _draw(
-    model: MultiSpace, views: Views, images: torch.Tensor, normalise: Normalisation, seed: int
+def drawn(
+    model: MultiSpace,
+    views: Views,
+    images: Pictures,
+    part: int,
+    normalise: Normalisation = None,
+    seed: int = 0,
+    num_workers: int = 0,
 ) -> Drawn:
-    """Augment images, uint8 [N, 3, S, S], by the query pipeline and embed plain and augmented."""
-    generator = torch.Generator().manual_seed(seed)
-    params = style_draw(views.query, generator, len(images), images.shape[-1])
-    plain = embed(model, images, views.query, None, normalise)
-    view = embed(model, images, views.query, params, normalise)
+    """Augment images by the query pipeline and embed them, plain and augmented.
+
+    images, normalise, num_workers: as in `features.embed_views`. part: 0 for the images that probes
+    are fitted on, 1 for those that they are scored on; with `seed` it decides the draws, which do
+    not depend on how many images are embedded at a time.
+    """
+    generator = torch.Generator().manual_seed(STREAM + 2 * seed + part)
+    params = style_draw(views.query, generator, len(images), side(images))
+    plain, view = embed_views(
+        model, images, views.query, [None, params], normalise, num_workers=num_workers
+    )
     return Drawn(plain, view, style_targets(views.query, params))
 
 
 def style_probes(
     model: MultiSpace,
     views: Views,
-    train: torch.Tensor,
-    test: torch.Tensor,
+    train: Pictures,
+    test: Pictures,
     normalise: Normalisation = None,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
     """Return the held-out R² of the query's augmentation parameters, {space: {target: R²}}.
 
-    train, test: images to fit and to score the probes on, uint8 [N, 3, S, S]. Each target, such as
-    brightness, crop_x or flip, is predicted from the PAIR of plain and augmented view, given as the
-    plain features and their change. A target that is partly visible without the plain image is
-    also predicted from the augmented view alone, as `<target>_alone`. normalise: as in `embed`.
-    seed: of the draws. Settings of the probe as in `probes.regress`.
+    train, test: images to fit and to score the probes on. The draws are those of `drawn`, the
+    scores those of `style_scores`.
     """
     fit, held_out = (
-        _draw(model, views, images, normalise, STREAM + 2 * seed + part)
+        drawn(model, views, images, part, normalise, seed)
         for part, images in enumerate((train, test))
     )
+    return style_scores(views, fit, held_out)
+
+
+def style_scores(views: Views, fit: Drawn, held_out: Drawn) -> dict[str, dict[str, float]]:
+    """Return {space: {target: R²}} of probes fitted on one draw and scored on another.
+
+    Each target, such as brightness, crop_x or flip, is predicted from the PAIR of plain and
+    augmented view, given as the plain features and their change. A target that is partly visible
+    without the plain image is also predicted from the augmented view alone, as `<target>_alone`.
+    Settings of the probe as in `probes.regress`.
+    """
     visible = {name for t in views.query.transforms.values() for name in t.visible}
     alone = {name: y for name, y in fit.targets.items() if name in visible}
     table = {}

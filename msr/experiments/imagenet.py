@@ -162,7 +162,8 @@ def load_data(plan: Plan, asked: FolderParameters, probe_images: int) -> Setup:
     """Return the plan with its images, which are read or rendered here.
 
     asked: the parameters as they were given. probe_images: the most images to fit probes on, and to
-    score them on. Raises ValueError, one line, if there are too few images.
+    score them on; files are chosen here, and decoded when a probe first needs them. Raises
+    ValueError, one line, if there are too few images.
     """
     config: Any = plan.config
     train, val, source = read_images(config, probe_images, plan.device)
@@ -170,18 +171,17 @@ def load_data(plan: Plan, asked: FolderParameters, probe_images: int) -> Setup:
         raise ValueError(
             f"only {len(val)} held-out images: too few to probe with; give {MIN_VAL} or more"
         )
+    if val.pixels is None:  # a few are enough to find a folder of which nothing can be read
+        at_most(val, MIN_VAL, 0).decoded()
     steps = config.epochs * len(Batches(train, config.batch_size))
     log_every = config.log_every or max(1, min(50, steps // 30))
     training = plan.training.change(log_every=log_every)
-    train_probe, val_probe = (
-        at_most(split, probe_images, 0).decoded(config.num_workers) for split in (train, val)
-    )
     return Setup(
         **vars(plan) | {"training": training},
         train=train,
         val=val,
-        train_probe=train_probe,
-        val_probe=val_probe,
+        train_probe=at_most(train, probe_images, 0),
+        val_probe=at_most(val, probe_images, 0),
         source=source,
         asked=asked,
     )
@@ -203,6 +203,7 @@ def read_images(config: Any, max_val: int, device: torch.device) -> tuple[Images
             at_least=config.batch_size,
             val_dir=config.val_dir,
             max_bad=config.max_bad,
+            decode_val=False,
         )
         return train, val, f"the images in `{Path(config.data_dir).name}`"
     name = config.data_dir or "shapes"

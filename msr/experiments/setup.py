@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from msr import dist, evaluate, models, weights
 from msr.data import Batches, Images
+from msr.data.images import in_memory
 from msr.experiments import processes
 from msr.experiments.parameters import ImageParameters
 from msr.objective import Objective
@@ -38,6 +40,15 @@ class ImageRun(Run):
     """One model trained on images, with the views that it was trained on."""
 
     views: Views = field(kw_only=True)
+
+
+def embed(run: ImageRun, split: Images, num_workers: int = 0) -> evaluate.Features:
+    """Return {space: [N, d]} of the plain views of a split: h, every space and `joined`.
+
+    Every file of the split must be readable.
+    """
+    normalise, query = run.objective.frozen_normalise, run.views.query
+    return evaluate.embed(run.model, split, query, normalise=normalise, num_workers=num_workers)
 
 
 @dataclass(frozen=True)
@@ -134,9 +145,11 @@ class Setup(Plan):
     train: Images = field(kw_only=True)
     val: Images = field(kw_only=True)
     train_probe: Images = field(kw_only=True)  # images that probes are fitted on …
-    val_probe: Images = field(kw_only=True)  # … and scored on; both are in memory
+    val_probe: Images = field(kw_only=True)  # … and scored on; see `readable`
     source: str = field(kw_only=True)  # what the images are, in words
     asked: ImageParameters = field(kw_only=True)  # the parameters as they were given
+    # the splits that `readable` returned, by the identity of what it was given
+    kept: dict[int, tuple[Images, Images]] = field(default_factory=dict, kw_only=True, repr=False)
 
     def fit(self, seed: int, vanilla: bool = False, progress: bool = True) -> ImageRun:
         """Train one model; its log and weights go to a folder in out_dir.
@@ -158,8 +171,7 @@ class Setup(Plan):
             worker = processes.Worker(self.asked, seed, name, folder, title, total)
             log = processes.train(worker, model, objective, progress)
             return ImageRun(model, objective, seed, log, views=views)
-        workers = getattr(self.config, "num_workers", 0)
-        batches = Batches(self.train, training.batch_size, seed, self.device, workers)
+        batches = Batches(self.train, training.batch_size, seed, self.device, self.workers)
         listing = {"listing": self.train.listing} if self.train.listing else {}
         asked = self.config.deciding | {"images": len(self.train)} | listing
         given = self.config.lambdas[:1]
@@ -183,26 +195,57 @@ class Setup(Plan):
             if self.train.pixels is None and met.skipped:
                 print(f"{title}: {met.summary()}; all named in {folder / 'files.json'}", flush=True)
 
-    def embed(self, run: ImageRun, split: Images) -> evaluate.Features:
-        """Return {space: [N, d]} of a split that is in memory: h, every space and `joined`.
+    @property
+    def workers(self) -> int:
+        """The number of processes that decode image files."""
+        return getattr(self.config, "num_workers", 0)
 
-        The images are not augmented. Raises ValueError for a split that is still files.
+    def readable(self, split: Images) -> Images:
+        """Return a split without the files that cannot be read; probes are given only such splits.
+
+        Files are looked at here, when a probe first needs them, and not before training. A small
+        split is decoded into memory; a larger one stays in files, of which every probe decodes a
+        piece at a time. Files that are left out are named in a printed line.
         """
-        normalise = run.objective.frozen_normalise
-        return evaluate.embed(run.model, split.loaded, run.views.query, normalise=normalise)
+        if id(split) not in self.kept:
+            found = evaluate.readable(in_memory(split, self.workers), self.workers)
+            if len(found) < len(split):
+                left = len(split) - len(found)
+                print(f"{left} of {len(split)} images for probes cannot be read and are left out")
+            self.kept[id(split)] = split, found
+        return self.kept[id(split)][1]
+
+    def pictures(self, split: Images, rows: Iterable[int]) -> dict[int, torch.Tensor]:
+        """Return {row: uint8 [3, S, S]} of some of the readable images of a split, on the CPU.
+
+        rows: of the features that `embed` returns for the split.
+        """
+        some = sorted({int(row) for row in rows})
+        images = self.readable(split).fetch(torch.tensor(some, dtype=torch.long))
+        return dict(zip(some, images, strict=True))
+
+    def embed(self, run: ImageRun, split: Images) -> evaluate.Features:
+        """Return {space: [N, d]} of the readable images of a split: h, every space and `joined`.
+
+        The images are not augmented.
+        """
+        return embed(run, self.readable(split), self.workers)
 
     def probe(self, run: ImageRun) -> dict[str, Row]:
         """Return {space: {target: score}} of the label, factor and style probes of every space.
 
         The table is also kept in `run.table`. Scores as in `evaluate.label_probes` and
-        `evaluate.style_probes`.
+        `evaluate.style_scores`; a target of the augmentation that has the name of a factor of the
+        image is called `<target>_drawn`.
         """
-        train, val = self.train_probe, self.val_probe
-        labels = evaluate.label_probes(self.embed(run, train), self.embed(run, val), train, val)
-        normalise = run.objective.frozen_normalise
-        styles = evaluate.style_probes(
-            run.model, run.views, train.loaded, val.loaded, normalise, run.seed
+        train, val = self.readable(self.train_probe), self.readable(self.val_probe)
+        normalise, workers = run.objective.frozen_normalise, self.workers
+        fit, held_out = (
+            evaluate.drawn(run.model, run.views, split, part, normalise, run.seed, workers)
+            for part, split in enumerate((train, val))
         )
+        labels = evaluate.label_probes(fit.plain, held_out.plain, train, val)
+        styles = evaluate.style_scores(run.views, fit, held_out)
         run.table = {space: labels[space] | styles[space] for space in labels}
         return run.table
 
@@ -212,11 +255,17 @@ class Setup(Plan):
         If there is none, the groups are appearance and spatial. The measure is
         `evaluate.sensitivity`, on the images that probes are scored on.
         """
-        groups = self.views.groups or ("appearance", "spatial")
+        groups, images = self.views.groups or ("appearance", "spatial"), self.val_probe
         normalise, scale_free = run.objective.frozen_normalise, run.objective.scale_free
-        images = self.val_probe.loaded
         return evaluate.sensitivity(
-            run.model, run.views, images, groups, normalise, scale_free, run.seed
+            run.model,
+            run.views,
+            self.readable(images),
+            groups,
+            normalise,
+            scale_free,
+            run.seed,
+            self.workers,
         )
 
     def facts(self, probed: bool = True, paper: str = "paper") -> Facts:

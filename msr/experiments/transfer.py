@@ -18,9 +18,11 @@ from msr.config import Whole, Words
 from msr.data import Images, dsprites, load, trifeature
 from msr.data.torchvision_sets import held
 from msr.evaluate import STREAM, classifier
+from msr.experiments.earlier import Earlier, read
 from msr.experiments.imagenet import FolderParameters, load_data, plan
 from msr.experiments.parameters import parameter
 from msr.experiments.setup import ImageRun, Row, Setup
+from msr.train import pick_device
 
 KINDS = ("content", "appearance", "spatial")
 DECIDED_BY = {
@@ -68,7 +70,7 @@ class Parameters(FolderParameters):
         9, "number of penalties that the probe chooses among", decides=False, ge=1
     )
     trained: str = parameter(
-        "", "folder of earlier runs with these parameters, such as runs/imagenet", decides=False
+        "", "networks trained earlier: runs/imagenet, one run's folder, …", decides=False
     )
 
     @field_validator("tasks")
@@ -96,17 +98,31 @@ class Task:
 # ----------------------------------------------------------------------------------------- tasks
 
 
-def prepare(config: Parameters) -> Setup:
-    """Check that the parameters fit together, and load the images to train on.
+def prepare(config: Parameters) -> Setup | Earlier:
+    """Check the parameters, the networks in `trained` and the folders of the tasks, in this order.
 
-    The networks are those in `trained`, if that is given. Raises ValueError, one line, before any
-    training.
+    Then load the images to train on, unless `trained` is given: those networks are only read.
+    Raises ValueError, one line, before any training.
     """
-    there = config.change(out_dir=config.trained) if config.trained else config
-    return load_data(plan(there), there, config.task_images)
+    if config.trained:
+        found = read(config, config.trained, pick_device(config.device))
+        check(config.tasks)
+        return found
+    planned = plan(config)
+    check(config.tasks)
+    return load_data(planned, config, config.task_images)
 
 
-def downstream(config: Parameters, setup: Setup) -> list[Task]:
+def check(tasks: Sequence[str]) -> None:
+    """Raise ValueError, one line, for a task whose folder cannot be read or has no classes.
+
+    Of each folder a few images are decoded.
+    """
+    for _, where in parse(tasks):
+        with_classes(where, load(where, 32, max_images=20, max_val=1, max_bad=1.0)[0])
+
+
+def downstream(config: Parameters, setup: Setup | Earlier) -> list[Task]:
     """Return the tasks that the parameters name, by default rendered ones and sets on the disk.
 
     Those sets are CIFAR-10, CIFAR-100 and STL-10, where they need no download. Raises ValueError,
@@ -150,14 +166,19 @@ def folders(
     """
     sides = load(folder, size, max_images=n, max_val=n, num_workers=num_workers)
     train, test = (split.decoded(num_workers) for split in sides)
-    if not train.labels:
+    with_classes(folder, train)
+    name = name or Path(folder).name
+    names = {label: name if label == "class" else f"{name}/{label}" for label in train.labels}
+    return [Task(names[label], kind, train, test, label) for label in train.labels]
+
+
+def with_classes(folder: str, images: Images) -> None:
+    """Raise ValueError, one line, if the images of a task have no labels."""
+    if not images.labels:
         raise ValueError(
             f"tasks: '{folder}' has no class folders, so nothing to predict; "
             "give train/<class>/… and val/<class>/…, or <class>/…"
         )
-    name = name or Path(folder).name
-    names = {label: name if label == "class" else f"{name}/{label}" for label in train.labels}
-    return [Task(names[label], kind, train, test, label) for label in train.labels]
 
 
 def rendered(n_train: int, n_test: int, size: int, seed: int = 0) -> list[Task]:
@@ -206,7 +227,7 @@ def cell(x: torch.Tensor, low: float, high: float, n: int) -> torch.Tensor:
 
 
 def evaluate(
-    setup: Setup, run: ImageRun, tasks: Sequence[Task], shots: int = 0, n_l2: int = 9
+    setup: Setup | Earlier, run: ImageRun, tasks: Sequence[Task], shots: int = 0, n_l2: int = 9
 ) -> dict[str, Row]:
     """Return {space: {task: top-1 accuracy}} for h, every space and `joined`.
 
@@ -247,13 +268,14 @@ def by_kind(table: dict[str, Row], tasks: Sequence[Task]) -> dict[str, Row]:
 
 
 def described(task: Task) -> tuple[str, str, int, int, int, float]:
-    """Return a task's name, kind, number of classes, images to fit on and to score on, and chance.
+    """Return a task's name, kind, number of classes, images to fit on and to score on, and a share.
 
-    Chance is the share of the most frequent class among the images to score on.
+    The share is that of the commonest class among the images to score on: what a classifier reaches
+    that always answers this class, and more than chance where classes are not equally frequent.
     """
     classes, counts = np.unique(task.labels("test"), return_counts=True)
-    chance = float(counts.max() / counts.sum())
-    return task.name, task.kind, len(classes), len(task.train), len(task.test), chance
+    commonest = float(counts.max() / counts.sum())
+    return task.name, task.kind, len(classes), len(task.train), len(task.test), commonest
 
 
 def worlds(tasks: Sequence[Task]) -> dict[str, Task]:

@@ -66,12 +66,12 @@ def views(originals: Images, views: Images, titles: Sequence[str], shared: Seque
 def neighbours(images: Images, nearest: Mapping[str, np.ndarray]) -> Figure:
     """Draw the nearest images of Q queries: one row per space, one block of columns per query.
 
-    images: [N, 3, S, S]. nearest: {space: rows of images, int [Q, 1 + k]}, each query itself and
-    then its k nearest images, as `evaluate.retrieval.nearest_images` returns them. The query has a
-    frame.
+    images: [N, 3, S, S], or {row: image} of those shown. nearest: {space: rows of images, int [Q, 1
+    + k]}, each query itself and then its k nearest images, as `evaluate.retrieval.nearest_images`
+    returns them. The query has a frame.
     """
     spaces = list(nearest)
-    queries, block = np.asarray(nearest[spaces[0]]).shape
+    queries, block = np.asarray(nearest[spaces[0]]).shape if spaces else (0, 0)
     fig, axes = figure(len(spaces), queries * (block + 1) - 1, width=0.78, height=0.82)
     for axis in axes.flat:
         _picture(axis, None)
@@ -81,7 +81,7 @@ def neighbours(images: Images, nearest: Mapping[str, np.ndarray]) -> Figure:
         for q, rows in enumerate(nearest[space]):
             start = q * (block + 1)  # one empty panel between the blocks
             for axis, row in zip(line[start : start + block], rows):
-                _picture(axis, images[row])
+                _picture(axis, images[int(row)])
             line[start].spines[:].set(visible=True, linewidth=2.5, color=tint)
         label = line[0].set_ylabel(space, rotation=0, ha="right", va="center", color=tint)
         label.set(fontweight="bold", fontsize=10)
@@ -92,7 +92,8 @@ def neighbours(images: Images, nearest: Mapping[str, np.ndarray]) -> Figure:
 
 def sheet(rows: Mapping[str, Images]) -> Figure:
     """Draw a contact sheet: one row per entry {label: images [n, 3, S, S]}, n may differ."""
-    fig, axes = figure(len(rows), max(len(r) for r in rows.values()), width=0.62, height=0.62)
+    most = max((len(images) for images in rows.values()), default=0)
+    fig, axes = figure(len(rows), most, width=0.62, height=0.62)
     for line, (name, images) in zip(axes, rows.items()):
         for axis in line:
             _picture(axis, None)
@@ -111,7 +112,8 @@ def columns_of(
     right: {title: for each image, whether it is the right one}, for some of the columns. Their
     images have a green frame if right, else an orange-red one.
     """
-    fig, axes = figure(len(next(iter(images.values()))), len(images), width=0.95, height=0.95)
+    n = len(next(iter(images.values()), ()))
+    fig, axes = figure(n, len(images), width=0.95, height=0.95)
     for line, (name, column) in zip(axes.T, images.items()):
         line[0].set_title(name, fontsize=9, fontweight="bold")
         verdicts = (right or {}).get(name)

@@ -29,7 +29,12 @@ Scores = Mapping[str, Mapping[str, float]]  # {space: {target: number}} of one s
 
 
 def over_seeds(runs: Sequence[Scores]) -> Table:
-    """Return the table over seeds; runs: the scores of each seed, with equal rows and columns."""
+    """Return the table over seeds; runs: the scores of each seed, with equal rows and columns.
+
+    Raises ValueError, one line, for no runs.
+    """
+    if not runs:
+        raise ValueError("no runs to make a table of; give one seed or more")
     return {
         space: {target: _cell([run[space][target] for run in runs]) for target in row}
         for space, row in runs[0].items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -56,6 +57,7 @@ def figure(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure and its axes [rows, columns]; each panel is width × height inches."""
     with plt.rc_context(STYLE):
+        rows, columns = max(1, rows), max(1, columns)  # of nothing: one empty panel
         fig, axes = plt.subplots(
             rows, columns, figsize=(columns * width, rows * height), squeeze=False
         )
@@ -70,8 +72,8 @@ def curves(logs: Sequence[Sequence[Mapping[str, float]]], spaces: Sequence[str])
     """Draw the misalignment and the weight λ of each space, and the spread, over training.
 
     logs: one log per run, as `msr.fit` returns it, with `epoch`, `spread`, and `violation/<space>`
-    and `lambda/<space>` for each space; all logs are equally long. A curve is the mean over runs,
-    its band ± 1 standard deviation (divided by n).
+    and `lambda/<space>` for each space. A curve is the mean over runs, up to the end of the
+    shortest, and its band ± 1 standard deviation (divided by n − 1, as in the tables).
     """
     fig, axes = figure(1, 3, width=3.3, height=2.7)
     misalignment, spread, weight = axes[0]
@@ -87,7 +89,8 @@ def curves(logs: Sequence[Sequence[Mapping[str, float]]], spaces: Sequence[str])
         axis.set_xlabel("epoch")
     misalignment.set_ylim(bottom=0)
     weight.set_ylim(bottom=0)
-    misalignment.legend(fontsize=9)
+    if misalignment.lines:
+        misalignment.legend(fontsize=9)
     return fig
 
 
@@ -99,9 +102,13 @@ def _curve(
     label: str | None = None,
 ) -> None:
     """Draw one logged quantity over epochs: its mean over runs, and a band of ± 1 deviation."""
-    epochs = np.array([line["epoch"] for line in logs[0]])
-    values = np.array([[line[key] for line in log] for log in logs])  # [runs, lines]
-    mean, std = values.mean(axis=0), values.std(axis=0)
+    n = min(map(len, logs), default=0)
+    if not n:
+        return
+    epochs = np.array([line["epoch"] for line in logs[0][:n]])
+    values = np.array([[line[key] for line in log[:n]] for log in logs])  # [runs, lines]
+    mean = values.mean(axis=0)
+    std = values.std(axis=0, ddof=1) if len(logs) > 1 else np.zeros(n)
     marker = "o" if len(epochs) < 5 else None
     axis.plot(epochs, mean, color=tint, label=label, lw=1.8, marker=marker)
     axis.fill_between(epochs, mean - std, mean + std, color=tint, alpha=0.2, lw=0)
@@ -135,10 +142,11 @@ def heatmaps(
 ) -> Figure:
     """Draw heat maps as `heatmap` does, one below the other, {title: table}.
 
-    Rows and columns are by default those of the first table; what a table lacks is left out.
+    Rows and columns are by default those of the first table; what a table lacks is left out. A
+    missing score, nan, is shown as "–".
     """
-    first = next(iter(tables.values()))
-    rows, columns = rows or list(first), columns or list(next(iter(first.values())))
+    first = next(iter(tables.values()), {})
+    rows, columns = rows or list(first), columns or list(next(iter(first.values()), {}))
     width, height = max(2.6, 1.5 + 0.82 * len(columns)), max(1.8, 0.9 + 0.46 * len(rows))
     fig, axes = figure(len(tables), 1, width=width, height=height)
     for axis, (title, table) in zip(axes[:, 0], tables.items()):
@@ -151,34 +159,27 @@ def heatmaps(
 
 
 def _shade(
-    axis: Axes,
-    table: Table,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    cmap: str,
+    axis: Axes, table: Table, rows: Sequence[str], columns: Sequence[str], cmap: str
 ) -> None:
     """Draw the cells of one heat map and the numbers in them."""
     value = np.array(
         [[table[r][c]["value"] if c in table[r] else np.nan for c in columns] for r in rows]
-    )  # [rows, columns]
+    ).reshape(len(rows), len(columns))
+    if not value.size:
+        return
     shade = axis.imshow(value, cmap=cmap, vmin=0.0, vmax=1.0, aspect="auto")
-    for i, j in np.argwhere(~np.isnan(value)):
+    held = np.array([[c in table[r] for c in columns] for r in rows])
+    for i, j in np.argwhere(held):
         cell = table[rows[i]][columns[j]]
         text = f"{cell['value']:.2f}".replace("-0.00", "0.00").replace("-", "−")
         if cell.get("n", 1) > 1:
             text += f"\n±{cell['std']:.2f}"
+        text = "–" if np.isnan(value[i, j]) else text
         red, green, blue = shade.cmap(shade.norm(value[i, j]))[:3]
         dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.55  # luminance
-        axis.text(
-            j,
-            i,
-            text,
-            ha="center",
-            va="center",
-            fontsize=8.5 if "\n" in text else 9.5,
-            linespacing=0.95,
-            color="white" if dark else "black",
-        )
+        style: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 0.95}
+        style |= {"fontsize": 8.5 if "\n" in text else 9.5, "color": "white" if dark else "black"}
+        axis.text(j, i, text, **style)
 
 
 def _frame(
@@ -205,10 +206,10 @@ def dots(tables: Mapping[str, Table], targets: Sequence[str]) -> Figure:
     A target has the same colour everywhere. Bars are ± 1 standard deviation over seeds; the
     horizontal axis is for scores from 0 to 1.
     """
-    columns = min(3, len(tables))
+    columns = max(1, min(3, len(tables)))
     fig, axes = figure(-(-len(tables) // columns), columns, width=3.3, height=2.5)
     for axis, (title, table) in zip(axes.flat, tables.items()):
-        for k, (target, tint) in enumerate(zip(targets, TINTS)):
+        for k, (target, tint) in enumerate(zip(targets, cycle(TINTS))):
             cells = [row[target] for row in table.values()]
             axis.errorbar(
                 [cell["value"] for cell in cells],
@@ -224,17 +225,24 @@ def dots(tables: Mapping[str, Table], targets: Sequence[str]) -> Figure:
         _rows(axis, title, [row.replace("_", " ") for row in table])
     for axis in axes.flat[len(tables) :]:
         axis.set_visible(False)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=len(targets))
+    _legend_below(fig, axes[0, 0])
     return fig
 
 
 def _rows(axis: Axes, title: str, labels: Sequence[str], shown: bool = True) -> None:
     """Give a panel its title and one line per label, the first on top."""
     axis.set_yticks(range(len(labels)), labels if shown else [""] * len(labels))
-    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.set_ylim(max(1, len(labels)) - 0.5, -0.5)
     axis.grid(axis="x", color=GRID, lw=0.6)
     axis.set_title(title, loc="left")
+
+
+def _legend_below(fig: Figure, axis: Axes) -> None:
+    """Draw the legend of a panel below the figure, with each label once."""
+    handles, labels = axis.get_legend_handles_labels()
+    unique = dict(zip(labels, handles))
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": max(1, len(unique))}
+    fig.legend(unique.values(), unique.keys(), **place)
 
 
 def differences(panels: Mapping[str, Mapping[str, Verdict]], kinds: Mapping[str, str]) -> Figure:
@@ -245,7 +253,8 @@ def differences(panels: Mapping[str, Mapping[str, Verdict]], kinds: Mapping[str,
     """
     fig, axes = figure(1, len(panels), width=3.6, height=0.9 + 0.3 * len(kinds))
     shown = [panel[name] for panel in panels.values() for name in kinds]
-    reach = 1.15 * max(min(verdict.half, 0.5) + abs(verdict.mean) for verdict in shown)
+    reaches = [min(verdict.half, 0.5) + abs(verdict.mean) for verdict in shown]
+    reach = 1.15 * max(filter(np.isfinite, reaches), default=0) or 0.1  # 0.1: none but zeros
     for axis, (title, panel) in zip(axes[0], panels.items()):
         axis.axvline(0, color="#888888", lw=1)
         for row, (name, kind) in enumerate(kinds.items()):
@@ -263,9 +272,7 @@ def differences(panels: Mapping[str, Mapping[str, Verdict]], kinds: Mapping[str,
             )
         axis.set(xlim=(-reach, reach), xlabel="difference in accuracy")
         _rows(axis, title, list(kinds), shown=axis is axes[0, 0])
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles))
-    fig.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=len(unique))
+    _legend_below(fig, axes[0, 0])
     return fig
 
 
@@ -276,7 +283,7 @@ def tradeoff(table: Table, x: str, y: Sequence[str]) -> Figure:
     """
     fig, axes = figure(1, len(y), width=3.3, height=2.7)
     for axis, quantity in zip(axes[0], y):
-        for (name, row), tint in zip(table.items(), TINTS):
+        for (name, row), tint in zip(table.items(), cycle(TINTS)):
             across, up = row[x], row[quantity]
             bars = {"xerr": across["std"] or 0, "yerr": up["std"] or 0}
             style = {"fmt": "o", "ms": 6, "color": tint, "label": name}
@@ -285,5 +292,6 @@ def tradeoff(table: Table, x: str, y: Sequence[str]) -> Figure:
         axis.set_title(quantity, loc="left")
         axis.margins(0.15)
         axis.grid(color=GRID, lw=0.6)
-    axes[0, 0].legend(fontsize=9)
+    if table and y:
+        axes[0, 0].legend(fontsize=9)
     return fig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -142,11 +143,13 @@ def sprites_promises(table: Table, spaces: Sequence[str], homes: Mapping[str, st
             f"lead {difference(verdict)}, {promised(verdict)}."
         )
     changes = between(table, "joined", table, "h", list(table["h"]))
-    worst = min(changes, key=lambda target: changes[target].mean)
-    lines.append(
-        f"- *All spaces together* against $h$: the largest drop is for {words(worst)}, "
-        f"{difference(changes[worst])}, {compared(changes[worst])}."
-    )
+    known = [target for target, change in changes.items() if not math.isnan(change.mean)]
+    if known:
+        worst = min(known, key=lambda target: changes[target].mean)
+        lines.append(
+            f"- *All spaces together* against $h$: the largest drop is for {words(worst)}, "
+            f"{difference(changes[worst])}, {compared(changes[worst])}."
+        )
     return _noted(lines)
 
 
@@ -168,8 +171,9 @@ def task_promises(kinds: Table, spaces: Sequence[str]) -> str:
 
 
 def best_of(table: Table, target: str, spaces: Sequence[str]) -> str:
-    """Return the space with the highest mean score on a target."""
-    return max(spaces, key=lambda space: table[space][target]["value"])
+    """Return the space with the highest mean score on a target; one without a score comes last."""
+    scores = {space: table[space][target]["value"] for space in spaces}
+    return max(spaces, key=lambda space: -math.inf if math.isnan(scores[space]) else scores[space])
 
 
 def _noted(lines: Sequence[str]) -> str:
@@ -190,8 +194,10 @@ def sensitivity_sentence(table: Table, spaces: Sequence[str]) -> str:
         own = table[style][style]["value"]
         most = max((table[style][g]["value"] for g in styles if g != style), default=0.0)
         rest = f" and at most {number(most)} to another" if len(styles) > 1 else ""
-        if most > 0:
-            rest += f" ({number(own / most, 0 if own > 10 * most else 1)} times as much)"
+        if most > 0 and own > 0:
+            times = own / most
+            shown = "over 1,000" if times > 1000 else number(times, 0 if times > 10 else 1)
+            rest += f" ({shown} times as much)"
         parts.append(f"`{style}` has sensitivity {number(own)} to its own group{rest}")
     most = max(table["content"][group]["value"] for group in styles)
     return f"In numbers: {'; '.join(parts)}. `content` has at most {number(most)} to any of them."
@@ -211,11 +217,14 @@ def blocks_sentences(tables: Mapping[str, Table], spaces: Sequence[str]) -> str:
         kind = "exogenous" if regime == "causal" else "style"
         name = "exogenous noise" if regime == "causal" else "style"
         block = {space: space.replace("style", kind) for space in spaces}  # what each should hold
+        own = f"content is predicted from `content` with R² {show(table['content']['content'])}"
+        if len(spaces) < 2:
+            lines.append(f"- *{regime}*: {own}; there are no styles.")
+            continue
         worst = min(spaces[1:], key=lambda s: table[s][block[s]]["value"])
         wrong = max(table[a][block[b]]["value"] for a in spaces for b in spaces if a != b)
         lines.append(
-            f"- *{regime}*: content is predicted from `content` with R² "
-            f"{show(table['content']['content'])}; each {name} from its own space with at least "
+            f"- *{regime}*: {own}; each {name} from its own space with at least "
             f"{show(table[worst][block[worst]])} (`{worst}`); each of these from any other space "
             f"with at most {number(wrong)}."
         )

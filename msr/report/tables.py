@@ -14,15 +14,19 @@ from msr.report.verdict import NOTE, Verdict, between, compared
 def number(value: float, digits: int = 2, plus: bool = False) -> str:
     """Return a number as text, rounded to `digits` decimals, with a true minus sign.
 
-    plus: also show the plus sign of a number that is not negative.
+    plus: also show the plus sign of a number that is not negative. nan, which means that there is
+    no score, is shown as "–".
     """
+    if math.isnan(value):
+        return "–"
     rounded = round(value, digits) + 0  # + 0: no minus before a zero
     return f"{rounded:{'+' if plus else ''}.{digits}f}".replace("-", "−")
 
 
 def show(cell: Cell) -> str:
     """Return a cell's mean as text, with ± one standard deviation if there are several seeds."""
-    return number(cell["value"]) + ("" if cell["std"] is None else f" ± {cell['std']:.2f}")
+    alone = cell["std"] is None or math.isnan(cell["value"])
+    return number(cell["value"]) + ("" if alone else f" ± {cell['std']:.2f}")
 
 
 def difference(verdict: Verdict) -> str:
@@ -45,7 +49,7 @@ def columns(
     leave out of the first list, such as x and y beside their mean. Columns of style probes on the
     augmented view alone are always left out.
     """
-    names = list(next(iter(table.values())))
+    names = list(next(iter(table.values()), {}))
     labels = [
         name
         for name in names
@@ -65,7 +69,7 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def table(metrics: Table, names: Mapping[str, str] | None = None) -> str:
     """Return a whole table of metrics in Markdown; names: {row: label to show instead}."""
-    targets = list(next(iter(metrics.values())))
+    targets = list(next(iter(metrics.values()), {}))
     rows = [
         [(names or {}).get(row, row), *(show(cells[target]) for target in targets)]
         for row, cells in metrics.items()
@@ -76,16 +80,21 @@ def table(metrics: Table, names: Mapping[str, str] | None = None) -> str:
 def best_spaces(metrics: Table, targets: Sequence[str], spaces: Sequence[str]) -> str:
     """Return a table that names for each target the space that predicts it best, and its lead.
 
-    It describes the means and gives no verdict. Empty without targets or without a second space.
+    It describes the means and gives no verdict; "–" stands for a target without a score. Empty
+    without targets or without a second space.
     """
     if not targets or len(spaces) < 2:
         return ""
     rows = []
     for target in targets:
-        first, second = sorted(spaces, key=lambda space: -metrics[space][target]["value"])[:2]
+        values = {space: metrics[space][target]["value"] for space in spaces}
+        first, second = sorted(
+            spaces, key=lambda space: (math.isnan(values[space]), -values[space])
+        )[:2]
         a, b = metrics[first][target], metrics[second][target]
         ahead = number(a["value"] - b["value"])
-        rows.append([words(target), f"**{first}**", show(a), second, show(b), ahead])
+        best = "–" if math.isnan(a["value"]) else f"**{first}**"
+        rows.append([words(target), best, show(a), second, show(b), ahead])
     return _markdown(["target", "highest in", "score", "next", "score", "ahead by"], rows)
 
 
@@ -93,13 +102,14 @@ def listed(tasks: Sequence[tuple[str, str, int, int, int, float]]) -> str:
     """Return a table of the downstream tasks.
 
     tasks: for each task its name, its kind, the numbers of classes, of images to fit on and of
-    images to score on, and chance, the share of the most frequent class in the scored images.
+    images to score on, and the share of the commonest class among the scored images.
     """
     rows = [
-        [name, kind, str(classes), f"{fit:,}, {score:,}", f"{chance:.2f}"]
-        for name, kind, classes, fit, score, chance in tasks
+        [name, kind, str(classes), f"{fit:,}, {score:,}", f"{commonest:.2f}"]
+        for name, kind, classes, fit, score, commonest in tasks
     ]
-    return _markdown(["task", "kind", "classes", "images to fit, to score", "chance"], rows)
+    head = ["task", "kind", "classes", "images to fit, to score", "commonest class"]
+    return _markdown(head, rows)
 
 
 # -------------------------------------------------------------------------- tables with verdicts
@@ -125,8 +135,10 @@ def verdicts(found: Mapping[str, Mapping[str, Verdict]]) -> str:
     """Return a table of differences with their verdicts.
 
     found: {comparison: {target: verdict}}, one column per comparison and one row per target; all
-    comparisons have the same targets.
+    comparisons have the same targets. Empty without comparisons.
     """
+    if not found:
+        return ""
     rows = [
         [target, *(f"{difference(v[target])}, {compared(v[target])}" for v in found.values())]
         for target in next(iter(found.values()))

@@ -17,6 +17,7 @@ from msr.report.metrics import Table
 
 LEVEL = 0.05  # largest chance of any false verdict among the targets corrected together
 ONE_SEED = "one seed: no verdict"
+NO_SCORE = "no score: no verdict"
 
 # This note stands below every table or list that holds verdicts.
 NOTE = (
@@ -32,8 +33,8 @@ NOTE = (
 class Verdict:
     """A mean difference over seeds and its interval, mean ± half."""
 
-    mean: float
-    half: float  # half-width of the interval at its corrected level; infinite for one seed
+    mean: float  # nan where a score is missing
+    half: float  # half-width of the interval at its corrected level; infinite if there is none
     seeds: int  # their number
 
     @property
@@ -52,14 +53,12 @@ def paired(differences: Mapping[str, Sequence[float]]) -> dict[str, Verdict]:
     t-tests with the step-down correction of Holm (1979): the k targets are sorted by p-value, and
     the i-th (from 0) is tested at level LEVEL / (k − i). The first that fails is undecided, and so
     are all after it. The chance of any false verdict is thus at most LEVEL. If all seeds have the
-    same difference, it is decided, unless it is zero. Raises ValueError, one line, for a difference
-    that is not finite.
+    same difference, it is decided, unless it is zero. A target with a difference that is not finite
+    (a score is missing) or without any gets no verdict, and does not count among the k.
     """
     samples = {target: np.asarray(values, float) for target, values in differences.items()}
-    for target, sample in samples.items():
-        if not np.isfinite(sample).all():
-            raise ValueError(f"the differences of '{target}' must be finite; got {sample.tolist()}")
-    order = sorted(samples, key=lambda target: _p_value(samples[target]))
+    tested = [t for t, sample in samples.items() if len(sample) and np.isfinite(sample).all()]
+    order = sorted(tested, key=lambda target: _p_value(samples[target]))
 
     # Interval and verdict never disagree. A t-interval at level a excludes zero if and only if
     # p < a, so a target that passes has an interval, at its own level, that excludes zero. From the
@@ -73,7 +72,8 @@ def paired(differences: Mapping[str, Sequence[float]]) -> dict[str, Verdict]:
         sample = samples[target]
         verdicts[target] = Verdict(float(sample.mean()), _half_width(sample, at), len(sample))
         failed = failed or not verdicts[target].sign
-    return {target: verdicts[target] for target in differences}
+    none = {t: Verdict(math.nan, math.inf, len(sample)) for t, sample in samples.items()}
+    return {target: verdicts.get(target, none[target]) for target in differences}
 
 
 def _standard_error(sample: np.ndarray) -> float:
@@ -125,8 +125,10 @@ def located(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> di
 
     A target's home is the space that encodes it according to the theory. homes: {factor or target:
     space}; the column `shape_linear` is looked up as `shape`. Empty if there is only one space,
-    which has no rival.
+    which has no rival, or none.
     """
+    if not spaces:
+        return {}
     places = {target: homes.get(target.removesuffix("_linear"), "") for target in table[spaces[0]]}
     return {t: home for t, home in places.items() if home in spaces and len(spaces) > 1}
 
@@ -141,7 +143,7 @@ def leads(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> dict
     for target, home in located(table, spaces, homes).items():
         own = table[home][target]["values"]
         rivals = [table[space][target]["values"] for space in spaces if space != home]
-        found[target] = [value - max(others) for value, *others in zip(own, *rivals)]
+        found[target] = [value - np.max(others) for value, *others in zip(own, *rivals)]
     return paired(found)
 
 
@@ -151,7 +153,7 @@ def leads(table: Table, spaces: Sequence[str], homes: Mapping[str, str]) -> dict
 def compared(verdict: Verdict) -> str:
     """Return "better", "worse" or "no clear difference", of ours against theirs.
 
-    For one seed, return that there is no verdict.
+    For one seed or a missing score, return that there is no verdict.
     """
     return _say(verdict, "better", "worse", "no clear difference")
 
@@ -159,13 +161,15 @@ def compared(verdict: Verdict) -> str:
 def promised(verdict: Verdict) -> str:
     """Return whether a target's home leads the other spaces as the theory promises, in words.
 
-    For one seed, return that there is no verdict.
+    For one seed or a missing score, return that there is no verdict.
     """
     return _say(verdict, "as promised", "**not as promised**", "**undecided**")
 
 
 def _say(verdict: Verdict, above: str, below: str, neither: str) -> str:
     """Return one of three texts, for an interval above zero, below zero, or around it."""
+    if math.isnan(verdict.mean):
+        return NO_SCORE
     if verdict.seeds < 2:
         return ONE_SEED
     return {1: above, -1: below, 0: neither}[verdict.sign]
