@@ -123,6 +123,8 @@ def members(path: str) -> tuple[list[list], str]:
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
+                if not 0 <= member.size <= os.path.getsize(path) - member.offset_data:
+                    raise tarfile.ReadError(f"it ends before '{member.name[:200]}' does")
                 folder, base = os.path.split(member.name)
                 key = os.path.join(folder, base.partition(".")[0])
                 extension = os.path.splitext(base)[1].lower()
@@ -132,6 +134,6 @@ def members(path: str) -> tuple[list[list], str]:
                     file = tar.extractfile(member)
                     assert file is not None  # since the member is a regular file
                     classes[key] = file.read().decode().strip()
-    except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
+    except Exception as error:  # tarfile raises errors of many kinds for a damaged file
         problem = f"the shard cannot be read to its end: {error}"
     return [[*row[:3], classes.get(key, row[3])] for key, row in images.items()], problem
