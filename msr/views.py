@@ -54,8 +54,8 @@ class Views:
         self.query, self.key, self.groups, self.paired = query, key, tuple(groups), paired
         self.members = {group: query.group(group) for group in self.groups}
         seen: dict[str, str] = {}
-        for group, names in self.members.items():
-            for name in names:
+        for group in self.groups:
+            for name in self.members[group]:
                 if name in seen:
                     raise ValueError(
                         f"groups '{seen[name]}' and '{group}' both hold '{name}'; "

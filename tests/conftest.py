@@ -1,9 +1,39 @@
 """What all tests share: one torch thread, a cache of their own, a folder of photographs."""
 
+import hypothesis
 import pytest
 import torch
 
 torch.set_num_threads(1)  # two test processes with two threads each would fight over two cores
+
+# Property tests draw the same examples every time: few by default, many under `-m long`.
+FEW, MANY = 30, 1000
+hypothesis.settings.register_profile(
+    "few",
+    max_examples=FEW,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.register_profile(
+    "many", hypothesis.settings.get_profile("few"), max_examples=MANY
+)
+hypothesis.settings.load_profile("few")
+
+
+def pytest_configure(config):
+    """Load the profile that the marker expression asks for, before any test is collected."""
+    if config.option.markexpr == "long":
+        hypothesis.settings.load_profile("many")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Under `-m long` the property tests run too, with many examples."""
+    if config.option.markexpr == "long":
+        for item in items:
+            if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
+                item.add_marker("long")
 
 
 @pytest.fixture(scope="session", autouse=True)

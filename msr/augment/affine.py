@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from msr.augment.base import Params, Transform, column, constant, uniform
+from msr.augment.base import Params, Transform, column, constant, uniform, within
 
 Padding = Literal["zeros", "border", "reflection"]
 Centre = Literal["image", "mass"]
@@ -26,7 +26,7 @@ class Affine(Transform):
     `Rotation`, `Translate` and `Zoom` are the special cases that draw one of these. Neighbours in a
     pipeline are composed and resample the image once (`warp`). Conventions are those of
     torchvision's `affine`. Parameters: angle, shear, zoom [n], shift [n, 2] (x, y). Raises
-    ValueError for an unknown padding or centre, and for p outside [0, 1].
+    ValueError for an unknown padding or centre, and for a strength that is out of bounds.
     """
 
     name = "affine"
@@ -51,6 +51,10 @@ class Affine(Transform):
             )
         if centre not in ("image", "mass"):
             raise ValueError(f"{self.name}: unknown centre '{centre}'; choose image or mass")
+        within(f"{self.name}: degrees", degrees, 0, 360)
+        within(f"{self.name}: translate", translate, 0, 10)
+        within(f"{self.name}: zoom", tuple(zoom), 0.001, 1000)
+        within(f"{self.name}: shear", shear, 0, 89)
         self.degrees, self.translate, self.zoom, self.shear = degrees, translate, tuple(zoom), shear
         self.padding, self.centre = padding, centre
 

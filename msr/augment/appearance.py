@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from msr.augment.base import Params, Transform, column, constant, uniform
+from msr.augment.base import Params, Transform, column, constant, uniform, within
 
 LUMA = (0.2989, 0.587, 0.114)  # weights of R, G and B (ITU-R 601, as in torchvision)
 FULL_CIRCLE = 0.5  # a shift of hue by up to half a turn either way reaches every hue
@@ -53,7 +53,7 @@ class ColorJitter(Transform):
     shifted by turns of the colour circle in [−s, s]. Each step equals torchvision's function.
     Departure: torchvision draws a random order for each BATCH; here the order is fixed, so that the
     four numbers alone say what was done. Parameters: brightness, contrast, saturation, hue, each
-    [n]. Raises ValueError for a hue outside [0, 0.5].
+    [n]. Raises ValueError for a hue outside [0, 0.5] and for a negative strength.
     """
 
     name = "jitter"
@@ -73,6 +73,12 @@ class ColorJitter(Transform):
         super().__init__(p)
         if not 0 <= hue <= FULL_CIRCLE:
             raise ValueError(f"jitter: hue {hue} is in turns of the colour circle; give 0 to 0.5")
+        for what, value in (
+            ("brightness", brightness),
+            ("contrast", contrast),
+            ("saturation", saturation),
+        ):
+            within(f"jitter: {what}", value, 0, 1000)
         self.brightness, self.contrast = brightness, contrast
         self.saturation, self.hue = saturation, hue
 
@@ -139,6 +145,7 @@ class GaussianBlur(Transform):
 
     def __init__(self, sigma: tuple[float, float] = (0.1, 2.0), p: float = 0.5):
         super().__init__(p)
+        within("blur: sigma", tuple(sigma), 0.001, 1000)
         self.sigma = tuple(sigma)
 
     def draw(self, generator: torch.Generator, n: int, size: int) -> Params:
@@ -157,7 +164,7 @@ class GaussianBlur(Transform):
     @staticmethod
     def radius(size: int) -> int:
         """Return how many pixels the kernel reaches to either side, on an axis of `size` pixels."""
-        return max(1, round(0.1 * size) // 2)
+        return min(size - 1, max(1, round(0.1 * size) // 2))
 
 
 def blur_matrix(sigma: torch.Tensor, n: int, radius: int) -> torch.Tensor:
@@ -184,6 +191,7 @@ class Solarise(Transform):
 
     def __init__(self, threshold: float = 0.5, p: float = 0.2):
         super().__init__(p)
+        within("solarise: threshold", threshold, 0, 1000)
         self.threshold = threshold
 
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
@@ -232,6 +240,9 @@ class Normalise(Transform):
         std: tuple[float, ...] = (0.229, 0.224, 0.225),
     ):
         super().__init__()
+        for m, s in zip(mean, std):
+            within("normalise: mean", m, -1000, 1000)
+            within("normalise: std", s, 0.001, 1000)
         self.mean, self.std = tuple(mean), tuple(std)
 
     def sample(self, generator: torch.Generator, n: int, size: int) -> Params:

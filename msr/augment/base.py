@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -31,7 +32,7 @@ class Transform:
 
     def __init__(self, p: float = 1.0):
         if not 0 <= p <= 1:
-            raise ValueError(f"{self.name}: probability {p} is not in [0, 1]")
+            raise ValueError(f"{self.name}: probability {p} is not in [0, 1]; give 0 to 1")
         self.p = p
 
     def sample(self, generator: torch.Generator, n: int, size: int) -> Params:
@@ -87,6 +88,19 @@ class Transform:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in vars(self).items())})"
+
+
+def within(name: str, value: float | tuple[float, ...], low: float, high: float = math.inf) -> None:
+    """Raise ValueError, one line, unless low ≤ value ≤ high and the value is finite.
+
+    A range of two values must also be in order. name: of the transform and its argument.
+    """
+    values = value if isinstance(value, tuple) else (value,)
+    fits = all(low <= v <= high and math.isfinite(v) for v in values)
+    if not fits or values[0] > values[-1]:
+        bounds = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+        pair = ", (low, high) with low ≤ high" if isinstance(value, tuple) else ""
+        raise ValueError(f"{name} = {value}; give {bounds}{pair}")
 
 
 def uniform(generator: torch.Generator, n: int, low: float, high: float) -> torch.Tensor:

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from msr.augment.base import Params, Transform, constant, uniform
+from msr.augment.base import Params, Transform, constant, uniform, within
 
 
 class ResizedCrop(Transform):
@@ -20,7 +20,7 @@ class ResizedCrop(Transform):
     Departures from torchvision: a box larger than the image is clamped instead of drawn again, and
     its corners need not lie on whole pixels. Parameter: box [n, 4] of top, left, height, width, as
     shares of the image's side. An image with `on` false is resized whole. Raises ValueError for a
-    scale that is not 0 < low ≤ high, and for p outside [0, 1].
+    scale that is not 0 < low ≤ high, and for a ratio, overhang or p that is out of bounds.
     """
 
     name = "crop"
@@ -38,7 +38,10 @@ class ResizedCrop(Transform):
     ):
         super().__init__(p)
         if not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"crop: scale {scale} must be (low, high) with 0 < low ≤ high")
+            raise ValueError(f"crop: scale {scale}; give (low, high) with 0 < low ≤ high")
+        within("crop: scale", tuple(scale), 0, 100)
+        within("crop: ratio", tuple(ratio), 0.001, 1000)
+        within("crop: overhang", overhang, 0, 10)
         self.size, self.scale, self.ratio = size, tuple(scale), tuple(ratio)
         self.overhang = overhang
 

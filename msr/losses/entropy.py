@@ -43,9 +43,12 @@ def parzen(z: torch.Tensor, temperature: float) -> torch.Tensor:
     """Return mean_i log p̂(z_i) for one view z [B, D], without the constant of the window.
 
     p̂ is the Parzen estimate from the global batch; each point is left out of its own estimate.
+    Raises ValueError if the global batch holds fewer than 2 images.
     """
     everything = dist.gather(z)  # [N, D]
     N, scale = len(everything), 1 / temperature**2
+    if N < 2:
+        raise ValueError(f"entropy needs at least 2 images per batch to compare; got {N}")
     # −‖a − b‖² / 2τ² = (⟨a, b⟩ − ‖a‖²/2 − ‖b‖²/2) / τ²
     offset = -scale * everything.square().sum(dim=1) / 2
     itself = (dist.rank() * len(z) + torch.arange(len(z), device=z.device))[:, None]

@@ -35,7 +35,8 @@ def spread(
 
     u [V, B, D] has a unit vector in each space, so ‖u‖ = √(M + 1) and ‖v‖ = 1. The anchors a are
     all views of this rank. n runs over all views of OTHER images in the global batch ("decoupled"),
-    or over every view but the anchor itself ("ntxent"). Raises ValueError for another denominator.
+    or over every view but the anchor itself ("ntxent"). Raises ValueError for another denominator,
+    and for a global batch of fewer than 2 images.
     """
     if denominator not in DENOMINATORS:
         choices = " or ".join(DENOMINATORS)
@@ -44,6 +45,8 @@ def spread(
     v = F.normalize(u, dim=-1)
     everything = dist.gather(v, dim=1)  # [V, R * B, D]
     N = everything.shape[1]
+    if N < 2:
+        raise ValueError(f"simclr needs at least 2 images per batch to compare; got {N}")
     image = (dist.rank() * B + torch.arange(B, device=u.device)).repeat(V)  # [V * B], this rank's
     if denominator == "decoupled":  # hide every view of the anchor's image
         hide = image[:, None] + N * torch.arange(V, device=u.device)
