@@ -11,7 +11,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import functional
 
+from msr import safe
 from msr.data import cache
+from msr.data.strings import Strings
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 SMALLEST = 8  # pixels a side; a smaller file is not a photograph
@@ -35,27 +37,6 @@ TRIES = 1000  # files that are tried before decoding gives up
 
 # (file, colour mode it was converted from or "", why it was skipped or "")
 Note = tuple[str, str, str]
-
-
-class Strings(Sequence[str]):
-    """A sequence of N strings, stored in two tensors that the processes of a data loader share.
-
-    A list of N Python objects would instead be copied, page by page, as each process reads it.
-    Raises IndexError for an index outside 0 to N − 1.
-    """
-
-    def __init__(self, strings: Iterable[str]):
-        blobs = [os.fsencode(s) for s in strings]
-        self.text = torch.frombuffer(bytearray(b"".join(blobs) or b" "), dtype=torch.uint8)
-        self.ends = torch.tensor([0, *map(len, blobs)]).cumsum(0)
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    def __getitem__(self, i: int) -> str:  # type: ignore[override]  # nobody takes a slice
-        if not 0 <= i < len(self):
-            raise IndexError(i)
-        return os.fsdecode(self.text[self.ends[i] : self.ends[i + 1]].numpy().tobytes())
 
 
 class Source(Protocol):
@@ -87,7 +68,11 @@ class Files:
         return len(self.names)
 
     def open(self, i: int) -> str:
-        """Return the path of image i."""
+        """Return the path of image i.
+
+        Raises ValueError for a pipe or a device, and for more than `safe.IMAGE` bytes.
+        """
+        safe.regular(self.names[i], safe.IMAGE)
         return self.names[i]
 
     def pick(self, rows: torch.Tensor) -> Files:
@@ -108,13 +93,26 @@ def index(root: Path) -> dict[str, list[str]]:
     root = Path(os.path.abspath(root))
 
     def valid(data: Any) -> bool:
-        return all(
+        return _listing(data["folders"]) and all(
             os.stat(root / folder).st_mtime_ns == changed < data["read"] - SETTLED
             for folder, (changed, _) in data["folders"].items()
         )
 
     data = cache.cached(str(root), valid, lambda: scan(root))
     return {folder: names for folder, (_, names) in data["folders"].items()}
+
+
+def _listing(folders: dict) -> bool:
+    """Return whether a dict has the form of "folders" in what `scan` returns, and stays in its root.
+
+    Raises some error if the form is quite another one.
+    """
+    return all(
+        not os.path.isabs(folder)
+        and ".." not in Path(folder).parts
+        and all("/" not in name and name.lower().endswith(EXTENSIONS) for name in names)
+        for folder, (_, names) in folders.items()
+    )
 
 
 def scan(root: Path) -> dict[str, Any]:
@@ -133,13 +131,21 @@ def scan(root: Path) -> dict[str, Any]:
         names = []
         with os.scandir(root / folder) as entries:
             for entry in entries:
-                if entry.is_dir():
+                if _is_folder(entry):
                     pending.append(os.path.join(folder, entry.name))
                 elif entry.name.lower().endswith(EXTENSIONS):
                     names.append(entry.name)
         folders[folder] = [stat.st_mtime_ns, sorted(names)]
     ordered = sorted(folders.items(), key=lambda item: Path(str(item[0])).parts)
     return {"read": read, "folders": dict(ordered)}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one; False for a link to itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 # --------------------------------------------------------------------------------------- decoding
@@ -191,7 +197,7 @@ def decode(source: str | io.BytesIO, size: int) -> tuple[torch.Tensor, str]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(source) as file:
+        with safe.image(source) as file:
             if min(file.size) < SMALLEST:
                 raise ValueError(f"{file.width} × {file.height} pixels, smaller than {SMALLEST}")
             kind = "" if file.mode == "RGB" else file.mode

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image
 
+from msr import safe
 from msr.data import files, shards, torchvision_sets
 from msr.data.files import Decoder, Inspection, Source
 from msr.data.images import Images, at_most, enough, in_memory
@@ -72,7 +72,7 @@ def _load_files(
         )
     try:
         return folders(data_dir, val_dir, size, val_share, seed)
-    except PermissionError as error:
+    except OSError as error:
         raise ValueError(
             f"data_dir '{data_dir}' cannot be read: {error.strerror} ({error.filename})"
         ) from None
@@ -164,7 +164,8 @@ def _from_shards(paths: list[str]) -> Found:
     source, names, problems = shards.read(paths)
 
     def place(name: str) -> tuple[bool, int, str]:
-        return not name.isdigit(), int(name) if name.isdigit() else 0, name
+        number = name.isdecimal()  # isdigit() holds for "²", which is no number
+        return not number, int(name) if number else 0, name
 
     classes = sorted(set(names), key=place)
     number = {name: i for i, name in enumerate(classes)}
@@ -226,7 +227,7 @@ def stored_size(source: Source, size: int) -> int:
     sides = []
     for i in range(0, len(source), max(1, len(source) // 16)):
         try:
-            with Image.open(source.open(i)) as image:
+            with safe.image(source.open(i)) as image:
                 sides.append(min(image.size))
         except Exception:  # decoding will record this file as unreadable
             continue

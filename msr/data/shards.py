@@ -19,10 +19,13 @@ from typing import Any
 import torch
 from braceexpand import braceexpand
 
+from msr import safe
+from msr.data import tars
 from msr.data.cache import cached
 from msr.data.files import EXTENSIONS, Strings
 
 WINDOW = 8  # shards whose images are shuffled together
+CLASS = 2**10  # bytes of a `.cls` file
 
 
 @dataclass
@@ -43,7 +46,13 @@ class Tar:
         return self.__dict__ | {"handles": {}}
 
     def open(self, i: int) -> io.BytesIO:
-        """Return the bytes of image i. Raises OSError if the shard ends before the image does."""
+        """Return the bytes of image i.
+
+        Raises OSError if the shard ends before the image does, and ValueError for an image of more
+        than `safe.IMAGE` bytes.
+        """
+        if self.size[i] > safe.IMAGE:
+            raise ValueError(f"{int(self.size[i]):,} bytes, more than {safe.IMAGE:,}")
         shard = int(self.group[i])
         if shard not in self.handles:
             self.handles[shard] = os.open(self.shards[shard], os.O_RDONLY)
@@ -108,8 +117,19 @@ def _cached_members(path: str) -> tuple[list[list], str]:
         images, problem = members(path)
         return {"stamp": stamp, "images": images, "problem": problem}
 
-    data = cached(os.path.abspath(path), lambda data: data["stamp"] == stamp, make)
+    def valid(data: Any) -> bool:
+        return data["stamp"] == stamp and isinstance(data["problem"], str) and _rows(data["images"])
+
+    data = cached(os.path.abspath(path), valid, make)
     return data["images"], data["problem"]
+
+
+def _rows(images: list) -> bool:
+    """Return whether a list has the form of the first value of `members`."""
+    return isinstance(images, list) and all(
+        [type(value) for value in row] == [str, int, int, str] and min(row[1:3]) >= 0
+        for row in images
+    )
 
 
 def members(path: str) -> tuple[list[list], str]:
@@ -117,21 +137,33 @@ def members(path: str) -> tuple[list[list], str]:
 
     offset and size are in bytes. Two images whose names agree up to the first dot are taken for
     one, and the later of them counts, as does the `.cls` file of that name. A damaged shard gives
-    the images before the damage.
+    the images before the damage. Nothing is extracted: names are only text, and links, devices and
+    sparse members are not read.
     """
     images, classes, problem = {}, {}, ""
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
+        with tars.opened(path) as tar:
+            for member in tars.walk(tar):
                 folder, base = os.path.split(member.name)
                 key = os.path.join(folder, base.partition(".")[0])
                 extension = os.path.splitext(base)[1].lower()
-                if member.isfile() and extension in EXTENSIONS:
+                if member.isdir() or extension not in (*EXTENSIONS, ".cls"):
+                    continue
+                if not member.isreg() or member.issparse():
+                    problem = f"{member.name} is a link, a device or sparse, and is not read"
+                elif extension == ".cls":
+                    classes[key] = _text(tar, member)
+                else:
                     images[key] = [member.name, member.offset_data, member.size, folder]
-                elif member.isfile() and extension == ".cls":
-                    file = tar.extractfile(member)
-                    assert file is not None  # since the member is a regular file
-                    classes[key] = file.read().decode().strip()
-    except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
-        problem = f"the shard cannot be read to its end: {error}"
+    except Exception as error:  # tarfile raises errors of many kinds for a damaged file
+        problem = f"the shard cannot be read to its end: {safe.line(error)}"
     return [[*row[:3], classes.get(key, row[3])] for key, row in images.items()], problem
+
+
+def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    """Return the text of a `.cls` file. Raises ValueError if it is longer than `CLASS` bytes."""
+    if member.size > CLASS:
+        raise ValueError(f"{member.name} has {member.size:,} bytes, more than {CLASS:,}")
+    file = tar.extractfile(member)
+    assert file is not None  # since the member is a regular file
+    return file.read(CLASS).decode().strip()
