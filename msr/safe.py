@@ -75,7 +75,7 @@ def mapping(text: str | bytes, what: str) -> dict[str, Any]:
     except ValueError as error:  # not JSON, not UTF-8, or a number of thousands of digits
         raise ValueError(f"{what} cannot be read as JSON: {line(error)}") from None
     if not isinstance(value, dict):
-        raise ValueError(f'{what} holds no values by name; write them as in {{"epochs": 3}}')
+        raise ValueError(f'{what} holds no parameters by name; write them as in {{"epochs": 3}}')
     return value
 
 

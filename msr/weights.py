@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from msr import models
+from msr import models, safe
 from msr.augment import Normalise
 from msr.losses import FAMILIES
 from msr.spaces import Spaces
@@ -65,18 +64,49 @@ def load(path_or_name: str | os.PathLike[str], device: str | torch.device = "cpu
     """Load the network of a run's folder, of its `model.safetensors` alone, or of a name.
 
     A name is looked up in $MSR_MODELS (by default ~/.cache/msr/models). Raises ValueError, one
-    line, if nothing is found there, or if the file does not say which network it holds.
+    line, if nothing is found there, if the file does not say which network it holds, or if its
+    weights are not those of that network.
     """
     path = locate(path_or_name)
     weights, config = tensors(path), config_of(path)
-    if "network" not in config:
+    if not isinstance(config.get("network"), dict):
         raise ValueError(
             f"'{path}' does not say which network it holds (no `network` in its configuration); "
             "build the network and use its load_state_dict"
         )
+    _agree(config["network"], weights, path)
     model = models.build(**config["network"])
     model.load_state_dict(weights)
     return Trained(model.to(device).eval(), config)
+
+
+def _agree(network: dict[str, Any], weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Raise ValueError, one line, unless the weights are those of the described network.
+
+    network: arguments of `models.build`, from the file. No memory is taken for the network's
+    weights, so that a file cannot ask for more of it than it has itself.
+    """
+    try:
+        if len(network.get("hidden", ())) > len(weights):
+            raise ValueError("it has more layers than the file has weights")
+        with torch.device("meta"):
+            wanted = models.build(**network).state_dict()
+    except Exception as error:  # unknown names, values of any type and size
+        raise ValueError(
+            f"'{path}' describes a network that cannot be built ({safe.line(error)})"
+        ) from None
+    for name in [*wanted, *weights]:
+        here, there = wanted.get(name), weights.get(name)
+        if here is None or there is None or here.shape != there.shape:
+            raise ValueError(
+                f"'{path}' does not hold the network that it describes: {name[: safe.SHOWN]} is "
+                f"{_shape(there)} in the file, {_shape(here)} in the network"
+            )
+
+
+def _shape(value: torch.Tensor | None) -> str:
+    """Return a tensor's shape as text; "absent" for None."""
+    return "absent" if value is None else f"{list(value.shape)}"
 
 
 def locate(path_or_name: str | os.PathLike[str]) -> Path:
@@ -98,34 +128,42 @@ def locate(path_or_name: str | os.PathLike[str]) -> Path:
 
 
 def config_of(path: Path) -> dict[str, Any]:
-    """Return the config.json in the metadata of a run's safetensors file; {} for other files."""
+    """Return the config.json in the metadata of a run's safetensors file; {} for other files.
+
+    Raises ValueError, one line, for a damaged file.
+    """
     if path.suffix != ".safetensors":
         return {}
-    with safetensors.safe_open(path, "pt") as file:
-        return json.loads((file.metadata() or {}).get("config", "{}"))
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get("config", "{}")
+    except Exception as error:
+        raise ValueError(f"'{path}' cannot be read ({safe.line(error)})") from None
+    return safe.mapping(text, f"the configuration in '{path}'")
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
     """Return {name: tensor} of a safetensors or torch file, on the CPU.
 
     Dictionaries that training scripts wrap around the weights ("state_dict", "model") are removed.
-    Only tensors are unpickled, so no code runs. Raises ValueError, one line, for any other file.
+    Only tensors are unpickled, so no code runs, and memory is in proportion to the file (see
+    `safe.load`). Raises ValueError, one line, for any other file.
     """
     try:
         state: dict[str, Any]
         if path.suffix == ".safetensors":
             state = dict(safetensors.torch.load_file(path))
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = safe.load(path)
         for wrapper in ("state_dict", "model", "model_state_dict"):
             inner = state.get(wrapper)
             state = inner if isinstance(inner, dict) else state
-        return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+        found = {name: v for name, v in state.items() if isinstance(v, torch.Tensor)}
+        return {name: v for name, v in found.items() if isinstance(name, str)}
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"'{path}' holds no weights that can be read safely ({reason}); give a state dict "
-            "saved by torch.save, a safetensors file, or a run's folder"
+            f"'{path}' holds no weights that can be read safely ({safe.line(error)}); give a state "
+            "dict saved by torch.save, a safetensors file, or a run's folder"
         ) from None
 
 
@@ -139,7 +177,7 @@ def stem_of(init: str) -> str:
     shapes = [
         value.shape
         for name, value in tensors(locate(init)).items()
-        if name.endswith("conv1.weight") and value.shape[1] <= 4
+        if name.endswith("conv1.weight") and value.dim() == 4 and value.shape[1] <= 4
     ]
     return "auto" if not shapes else "large" if shapes[0][-1] == 7 else "small"
 

@@ -103,7 +103,7 @@ def index(root: Path) -> dict[str, list[str]]:
 
 
 def _listing(folders: dict) -> bool:
-    """Return whether a dict has the form of "folders" in what `scan` returns, and stays in its root.
+    """Return whether a dict has the form of `scan`'s "folders" and names nothing outside the root.
 
     Raises some error if the form is quite another one.
     """

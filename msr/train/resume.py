@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from msr import dist
+from msr import dist, safe
 from msr.train import checkpoint
 from msr.train.settings import Training
 
@@ -46,7 +46,10 @@ def _decide(
     The message is returned, not raised, so that all ranks can raise the error together.
     """
     saved = None if fresh else checkpoint.latest(folder)
-    changed = changes(json.loads(saved["config"]), config) if saved else []
+    try:
+        changed = changes(json.loads(saved["config"]), config) if saved else []
+    except Exception as error:  # a record that msr did not write
+        return None, f"the configuration of the run in {folder} cannot be read: {safe.line(error)}"
     named = "; ".join(changed[:4])
     if saved and changed and saved["step"] < json.loads(saved["config"])["steps"]:
         more = " …" if changed[4:] else ""
