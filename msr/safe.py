@@ -27,8 +27,13 @@ SHOWN = 200  # characters of a message that come from the file
 
 def line(error: Exception) -> str:
     """Return the first line of an error's message, shortened, or its type if it has none."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return first if len(first) <= SHOWN else f"{first[:SHOWN]} …"
+    return shown((str(error).strip().splitlines() or [type(error).__name__])[0])
+
+
+def shown(text: str) -> str:
+    """Return a name from a file as a message shows it: one line of printable characters, cut."""
+    cut = text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
+    return "".join(c if c.isprintable() else "?" for c in cut)
 
 
 def regular(path: str | os.PathLike[str], most: int | None = None) -> int:
@@ -85,7 +90,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"'{twice[:SHOWN]}' is given twice")
+        raise ValueError(f"'{shown(twice)}' is given twice")
     return values
 
 

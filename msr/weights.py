@@ -99,7 +99,7 @@ def _agree(network: dict[str, Any], weights: dict[str, torch.Tensor], path: Path
         here, there = wanted.get(name), weights.get(name)
         if here is None or there is None or here.shape != there.shape:
             raise ValueError(
-                f"'{path}' does not hold the network that it describes: {name[: safe.SHOWN]} is "
+                f"'{path}' does not hold the network that it describes: {safe.shown(name)} is "
                 f"{_shape(there)} in the file, {_shape(here)} in the network"
             )
 
@@ -218,7 +218,7 @@ def _backbone_of(
     if not holding:
         raise ValueError(
             f"'{path}' holds no weight '{first}' of the backbone; it has "
-            f"{', '.join(list(state)[:3])}, …: is it another architecture?"
+            f"{', '.join(map(safe.shown, list(state)[:3]))}, …: is it another architecture?"
         )
     prefix = holding[0].removesuffix(first)
     found = {n.removeprefix(prefix): value for n, value in state.items() if n.startswith(prefix)}
@@ -237,7 +237,7 @@ def _backbone_of(
     extra = [name for name in found if name not in wanted and not name.startswith(HEADS)]
     if extra and prefix:
         raise ValueError(
-            f"'{path}' does not fit the backbone: it also has {extra[0]}; "
+            f"'{path}' does not fit the backbone: it also has {safe.shown(extra[0])}; "
             "give the backbone that it was trained with"
         )
     return {name: found[name] for name in wanted}

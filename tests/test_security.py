@@ -148,6 +148,16 @@ def test_a_file_larger_than_an_image(tmp_path):
     assert reasons(train) == {"huge.png": "10,737,418,240 bytes, more than 268,435,456"}
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_names_of_any_characters_in_messages(tmp_path, workers):
+    """A line break, an escape sequence, a byte that is not UTF-8."""
+    for i in range(20):
+        (tmp_path / os.fsdecode(b"%d\n\x1b[31mred\xff.png" % i)).write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"20 files|of 20 files|18 files") as error:
+        data.load(tmp_path, 16, num_workers=workers)
+    assert str(error.value).isprintable() and "??[31mred?.png" in str(error.value)
+
+
 # ---------------------------------------------------------------------------------------- shards
 
 

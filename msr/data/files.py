@@ -178,13 +178,13 @@ class Decoder(Dataset):
             try:
                 pixels, kind = decode(self.source.open(j), self.size)
             except Exception as error:  # Pillow's plugins raise struct.error, SyntaxError, …
-                reason = str(error).splitlines() or [type(error).__name__]
-                notes.append((self.source.names[j], "", reason[0]))
+                notes.append((self.source.names[j], "", safe.line(error)))
                 continue
             if kind:
                 notes.append((self.source.names[j], kind, ""))
             return pixels, step == 0, notes
         name, _, why = notes[0]
+        name = safe.shown(name)
         raise ValueError(f"none of {len(notes)} files can be read, such as {name}: {why}")
 
 
@@ -261,7 +261,7 @@ class Inspection:
             raise ValueError(
                 f"{len(self.skipped)} of {self.total} files cannot be read, more than "
                 f"max_bad = {self.max_bad:g} of the {of} looked at: "
-                f"{'; '.join(f'{name} ({reason})' for name, reason in some)}; "
+                f"{'; '.join(f'{safe.shown(name)} ({reason})' for name, reason in some)}; "
                 "repair the folder, or give a larger max_bad"
             )
 

@@ -153,7 +153,7 @@ def sources(where: str) -> Found:
     if len(found.classes) > 1 and "" in found.classes:
         stray = int((found.label == found.classes.index("")).nonzero()[0])
         raise ValueError(
-            f"'{found.source.names[stray]}' lies beside class folders; "
+            f"'{safe.shown(found.source.names[stray])}' lies beside class folders; "
             "move it into one, or keep all images in one flat folder"
         )
     return found
@@ -195,7 +195,8 @@ def _in_classes(found: Found, where: str, classes: list[str], train_dir: str) ->
     lacking = sorted(set(found.classes) - set(classes))
     if lacking:
         raise ValueError(
-            f"'{where}' has classes that '{train_dir}' lacks: {', '.join(lacking[:5])}"
+            f"'{where}' has classes that '{train_dir}' lacks: "
+            + ", ".join(map(safe.shown, lacking[:5]))
         )
     number = torch.tensor([classes.index(name) for name in found.classes])
     return found._replace(label=number[found.label])

@@ -150,7 +150,9 @@ def members(path: str) -> tuple[list[list], str]:
                 if member.isdir() or extension not in (*EXTENSIONS, ".cls"):
                     continue
                 if not member.isreg() or member.issparse():
-                    problem = f"{member.name} is a link, a device or sparse, and is not read"
+                    problem = (
+                        f"{safe.shown(member.name)} is a link, a device or sparse, and is not read"
+                    )
                 elif extension == ".cls":
                     classes[key] = _text(tar, member)
                 else:
@@ -163,7 +165,9 @@ def members(path: str) -> tuple[list[list], str]:
 def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     """Return the text of a `.cls` file. Raises ValueError if it is longer than `CLASS` bytes."""
     if member.size > CLASS:
-        raise ValueError(f"{member.name} has {member.size:,} bytes, more than {CLASS:,}")
+        raise ValueError(
+            f"{safe.shown(member.name)} has {member.size:,} bytes, more than {CLASS:,}"
+        )
     file = tar.extractfile(member)
     assert file is not None  # since the member is a regular file
     return file.read(CLASS).decode().strip()

@@ -65,6 +65,6 @@ def walk(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         if member.offset <= last:
             raise tarfile.ReadError("its headers lead backwards")
         if member.isreg() and not member.issparse() and member.offset_data + member.size > size:
-            raise tarfile.ReadError(f"it ends before '{member.name[: safe.SHOWN]}' does")
+            raise tarfile.ReadError(f"it ends before '{safe.shown(member.name)}' does")
         last = member.offset
         yield member

@@ -106,6 +106,8 @@ def _whole(saved: Any) -> dict:
     config = safe.mapping(saved["config"], "its configuration")
     if not isinstance(config.get("training"), dict) or not isinstance(config.get("steps"), int):
         raise ValueError("its configuration is not one of msr")
+    if not 0 <= saved["step"] <= config["steps"]:
+        raise ValueError(f"it is of step {saved['step']} of {config['steps']}")
     return saved
 
 
