@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+import os
 import signal
 import struct
 import tarfile
 import zlib
 from pathlib import Path
 
+import pytest
 from pictures import blob, noise
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -45,6 +47,13 @@ def guarded(mib=64, seconds=10):
         signal.signal(signal.SIGALRM, before)
 
 
+def one_line(call, says):
+    """Assert that a call raises ValueError, one line that is not long and says this."""
+    with guarded(), pytest.raises(ValueError, match=says) as error:
+        call()
+    assert "\n" not in str(error.value) and len(str(error.value)) < 1000
+
+
 class Evil:
     """A pickle that makes a file when it is loaded."""
 
@@ -56,6 +65,19 @@ class Evil:
 
 
 # ---------------------------------------------------------------------------------------- images
+
+
+def folder(path, n=30):
+    """A folder of n good images."""
+    path.mkdir(exist_ok=True)
+    for i in range(n):
+        (path / f"good{i}.png").write_bytes(blob(noise(i), "PNG"))
+    return path
+
+
+def reasons(train):
+    """{base name: why it was skipped}."""
+    return {os.path.basename(name): why for name, why in train.inspection.skipped.items()}
 
 
 def chunk(kind, data):
