@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import papermill
 import yaml
@@ -35,6 +36,24 @@ MEASURING = ("evaluate", "report")  # packages of msr that no training depends o
 
 
 # ------------------------------------------------------------------- notebooks and their parameters
+
+
+class Plain(yaml.SafeLoader):
+    """YAML of plain data without aliases, of which a few lines can stand for billions of values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Return the next node. Raises YAMLError for an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read; write the value out")
+        return super().compose_node(parent, index)
+
+
+def plain(text: str, where: str) -> Any:
+    """Return the value of a YAML text; what cannot be read ends the program with one line."""
+    try:
+        return yaml.load(text, Loader=Plain)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        sys.exit(f"{where} cannot be read as YAML: {' '.join(str(error).split())[:200]}")
 
 
 def notebooks() -> list[str]:
@@ -59,10 +78,10 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
     """
     known = declared(ROOT / "book" / f"{name}.ipynb")
     folder = ROOT / "book" / "profiles"
-    chosen = yaml.safe_load((folder / f"{profile}.yml").read_text())
+    chosen = plain((folder / f"{profile}.yml").read_text(), f"{profile}.yml")
     own = folder / f"{profile}-{name}.yml"
     if own.exists():
-        chosen |= yaml.safe_load(own.read_text())
+        chosen |= plain(own.read_text(), own.name)
     unknown = [key for key in extra if key not in known]
     if unknown:
         choices = ", ".join(sorted(known))
@@ -250,7 +269,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.profile not in PROFILES:
         sys.exit(f"unknown profile '{options.profile}'; choose {', '.join(PROFILES)}")
-    extra = {name: yaml.safe_load(value) for name, value in options.p}
+    extra = {name: plain(value, f"-p {name}") for name, value in options.p}
     if options.profile in ("smoke", "quick"):
         os.environ.pop("IMAGENET_DIR", None)
     if options.profile == "paper" and not (extra.get("data_dir") or os.environ.get("IMAGENET_DIR")):

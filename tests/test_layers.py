@@ -11,6 +11,7 @@ ROOT = layout.MSR.parent
 # What each room may import, beside its own modules. "" is what `import msr` gives.
 MAY_IMPORT = {
     "config": set(),
+    "safe": set(),
     "dist": set(),
     "spaces": set(),
     "augment": {"config"},
@@ -18,9 +19,10 @@ MAY_IMPORT = {
     "models": {"config", "spaces"},
     "losses": {"config", "dist", "spaces"},
     "objective": {"config", "dist", "spaces", "losses"},
-    "data": {"config", "dist"},
-    "weights": {"config", "spaces", "augment", "views", "models", "losses", "objective", "data"},
-    "train": {"config", "dist", "models", "objective"},
+    "data": {"config", "dist", "safe"},
+    "weights": {"config", "safe", "spaces", "augment", "views", "models", "losses", "objective"}
+    | {"data"},
+    "train": {"config", "dist", "safe", "models", "objective"},
     "evaluate": {"config", "dist", "spaces", "augment", "views", "models", "data"},
     "report": {"config"},
 }

@@ -37,6 +37,7 @@ ROOMS = {
     "losses": Room(1, 4, IDEA, ("align and spread,", "a file for each family")),
     "config": Room(0, 0, GROUND, ("settings whose errors", "are one line")),
     "dist": Room(0, 1, GROUND, ("the one file that talks", "to other processes")),
+    "safe": Room(0, 2, GROUND, ("files from strangers:", "no code, bounded memory")),
     "spaces": Room(0, 3.5, IDEA, ("the named slices of z:", "content, then styles")),
 }
 KEY = {

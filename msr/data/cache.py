@@ -24,8 +24,8 @@ def cached(key: str, valid: Callable[[Any], bool], make: Callable[[], Any]) -> A
     """Return the data cached under `key` if they are still valid, else call `make` and cache them.
 
     make: returns the data, which JSON must be able to hold. valid: says whether data from the cache
-    may be used; an OSError, ValueError, KeyError, TypeError or AttributeError in it means no. Where
-    the cache cannot be read or written, `make` is called every time, and no error is raised.
+    may be used, which may be of any form; an error in it means no. Where the cache cannot be read
+    or written, `make` is called every time, and no error is raised.
     """
     digest = hashlib.sha256(f"{FORMAT} {key}".encode()).hexdigest()
     path = home() / "index" / f"{digest[:24]}.json"
@@ -33,7 +33,7 @@ def cached(key: str, valid: Callable[[Any], bool], make: Callable[[], Any]) -> A
         data = json.loads(path.read_text())
         if valid(data):
             return data
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except Exception:  # absent, damaged, of another form or nested too deeply
         pass
     data = make()
     try:

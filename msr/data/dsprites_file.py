@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from msr import safe
+
 # Number of values of each factor, in the file's order: the first factor changes slowest.
 GRID = {"color": 1, "shape": 3, "scale": 6, "orientation": 40, "x": 32, "y": 32}
+LARGEST = math.prod(GRID.values()) * 64 * 64 + 2**10  # bytes of the full file's pixels
 
 
 def read(path: str) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -20,6 +25,9 @@ def read(path: str) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     Raises ValueError, one line, for a file that is missing, damaged or of another form.
     """
     masks, table = _fields(path)
+    for name, array in (("imgs", masks), ("latents_classes", table)):
+        if array.dtype.kind not in "bui":
+            raise ValueError(f"npz '{path}': {name} holds {array.dtype}; dSprites has integers")
     if masks.ndim != 3 or masks.shape[1] != masks.shape[2] or table.shape != (len(masks), 6):
         raise ValueError(
             f"npz '{path}': imgs {masks.shape} and latents_classes {table.shape}; "
@@ -51,6 +59,12 @@ def _fields(path: str) -> tuple[np.ndarray, np.ndarray]:
                 if name not in file.files:
                     has = ", ".join(file.files)
                     raise ValueError(f"npz '{path}' has no field '{name}'; it has: {has}")
+                claimed = file.zip.getinfo(f"{name}.npy").file_size
+                if claimed > LARGEST:
+                    raise ValueError(
+                        f"npz '{path}': {name} claims {claimed:,} bytes; dSprites has at most "
+                        f"{LARGEST:,}"
+                    )
             return file["imgs"], file["latents_classes"]
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"npz '{path}' cannot be read: {error}") from None
+    except (OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"npz '{path}' cannot be read: {safe.line(error)}") from None

@@ -11,7 +11,6 @@ import io
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,8 +21,10 @@ from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 from torchvision.transforms import functional
 
+from msr import safe
 from msr.data import cache, faults
 from msr.data.inspection import Inspection, Note
+from msr.data.strings import Strings
 
 __all__ = ["EXTENSIONS", "Decoder", "Files", "Inspection", "Source", "Strings", "decode", "index"]
 
@@ -35,31 +36,6 @@ LONG = 4  # sides; a longer image is cut to this many times its shorter side bef
 SETTLED = 2 * 10**9
 STRIDE = 1_000_003  # files from an unreadable one to its replacement: neighbours are often bad too
 TRIES = 1000  # files that are tried before decoding gives up
-
-
-class Strings(Sequence[str]):
-    """A sequence of N strings, stored in two tensors that the processes of a data loader share.
-
-    A list of N Python objects would instead be copied, page by page, as each process reads it.
-    Raises IndexError for an index outside 0 to N − 1.
-    """
-
-    def __init__(self, strings: Iterable[str]):
-        blobs = [os.fsencode(s) for s in strings]
-        self.text = torch.frombuffer(bytearray(b"".join(blobs) or b" "), dtype=torch.uint8)
-        self.ends = torch.tensor([0, *map(len, blobs)]).cumsum(0)
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    def __getitem__(self, i: int) -> str:  # type: ignore[override]  # nobody takes a slice
-        if not 0 <= i < len(self):
-            raise IndexError(i)
-        return os.fsdecode(self.text[self.ends[i] : self.ends[i + 1]].numpy().tobytes())
-
-    def __iter__(self) -> Iterator[str]:
-        blob, ends = self.text.numpy().tobytes(), self.ends.tolist()
-        return (os.fsdecode(blob[start:end]) for start, end in zip(ends, ends[1:]))
 
 
 class Source(Protocol):
@@ -94,7 +70,11 @@ class Files:
         return len(self.names)
 
     def open(self, i: int) -> str:
-        """Return the path of image i."""
+        """Return the path of image i.
+
+        Raises ValueError for a pipe or a device, and for more than `safe.IMAGE` bytes.
+        """
+        safe.regular(self.names[i], safe.IMAGE)
         return self.names[i]
 
     def length(self, i: int) -> int:
@@ -121,13 +101,26 @@ def index(root: Path) -> dict[str, list[str]]:
     root = Path(os.path.abspath(root))
 
     def valid(data: Any) -> bool:
-        return all(
+        return _listing(data["folders"]) and all(
             os.stat(root / folder).st_mtime_ns == changed < data["read"] - SETTLED
             for folder, (changed, _) in data["folders"].items()
         )
 
     data = cache.cached(str(root), valid, lambda: scan(root))
     return {folder: names for folder, (_, names) in data["folders"].items()}
+
+
+def _listing(folders: dict) -> bool:
+    """Return whether a dict has the form of `scan`'s "folders" and names nothing outside the root.
+
+    Raises some error if the form is quite another one.
+    """
+    return all(
+        not os.path.isabs(folder)
+        and ".." not in Path(folder).parts
+        and all("/" not in name and name.lower().endswith(EXTENSIONS) for name in names)
+        for folder, (_, names) in folders.items()
+    )
 
 
 def scan(root: Path) -> dict[str, Any]:
@@ -146,13 +139,21 @@ def scan(root: Path) -> dict[str, Any]:
         names = []
         with os.scandir(root / folder) as entries:
             for entry in entries:
-                if entry.is_dir():
+                if _is_folder(entry):
                     pending.append(os.path.join(folder, entry.name))
                 elif entry.name.lower().endswith(EXTENSIONS):
                     names.append(entry.name)
         folders[folder] = [stat.st_mtime_ns, sorted(names)]
     ordered = sorted(folders.items(), key=lambda item: Path(str(item[0])).parts)
     return {"read": read, "folders": dict(ordered)}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one; False for a link to itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 # --------------------------------------------------------------------------------------- decoding
@@ -192,13 +193,13 @@ class Decoder(Dataset):
                 pixels, kind = faults.patiently(self.decoded, j)
             except Exception as error:  # Pillow's plugins raise struct.error, SyntaxError, …
                 faults.check(error, self.source.names[j])
-                reason = str(error).splitlines() or [type(error).__name__]
-                notes.append((self.source.names[j], "", reason[0]))
+                notes.append((self.source.names[j], "", safe.line(error)))
                 continue
             if kind:
                 notes.append((self.source.names[j], kind, ""))
             return pixels, step == 0, notes
         name, _, why = notes[0]
+        name = safe.shown(name)
         raise ValueError(f"none of {len(notes)} files can be read, such as {name}: {why}")
 
 
@@ -211,7 +212,7 @@ def decode(source: str | io.BytesIO | Image.Image, size: int) -> tuple[torch.Ten
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with source.copy() if isinstance(source, Image.Image) else Image.open(source) as file:
+        with source.copy() if isinstance(source, Image.Image) else safe.image(source) as file:
             if min(file.size) < SMALLEST:
                 raise ValueError(f"{file.width} × {file.height} pixels, smaller than {SMALLEST}")
             kind = "" if file.mode == "RGB" else file.mode

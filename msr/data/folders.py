@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 
+from msr import safe
 from msr.data import copies, faults, files, ground_truth, places, shards, torchvision_sets
 from msr.data.files import Decoder, Inspection, Source
 from msr.data.images import Images, at_most, enough, in_memory
@@ -149,7 +149,7 @@ def sources(place: Place, apart_from: Place | None = None) -> Found:
     if len(found.classes) > 1 and "" in found.classes:
         stray = int((found.label == found.classes.index("")).nonzero()[0])
         raise ValueError(
-            f"'{found.source.names[stray]}' lies beside class folders; "
+            f"'{safe.shown(found.source.names[stray])}' lies beside class folders; "
             "move it into one, or keep all images in one flat folder"
         )
     return found
@@ -160,7 +160,7 @@ def _from_shards(paths: list[str]) -> Found:
     index = shards.read(paths)
 
     def place(name: str) -> tuple[bool, int, str]:
-        number = name.isdecimal() and len(name) < 19
+        number = name.isdecimal() and len(name) < 19  # isdigit() holds for "²", which is no number
         return not number, int(name) if number else 0, name
 
     classes = sorted(set(index.classes), key=place)
@@ -223,7 +223,8 @@ def _in_classes(found: Found, there: Place, classes: list[str], here: Place) -> 
         )
     if lacking:
         raise ValueError(
-            f"'{there.text}' has classes that '{here.text}' lacks: {', '.join(lacking[:5])}"
+            f"'{there.text}' has classes that '{here.text}' lacks: "
+            + ", ".join(map(safe.shown, lacking[:5]))
         )
     number = torch.tensor([classes.index(name) for name in found.classes])
     return replace(found, label=number[found.label])
@@ -277,7 +278,7 @@ def stored_size(source: Source, size: int) -> int:
     sides = []
     for i in range(0, len(source), max(1, len(source) // 16)):
         try:
-            with Image.open(source.open(i)) as image:
+            with safe.image(source.open(i)) as image:
                 sides.append(min(image.size))
         except Exception as error:  # decoding will record this file as unreadable
             faults.check(error, source.names[i])

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from msr import safe
+
 NAMED = 100  # how many converted files of one colour mode are written by name
 
 # (file, colour mode it was converted from or "", why it was skipped or "")
@@ -104,4 +106,5 @@ class Inspection:
 
 def _some(skipped: dict[str, str]) -> str:
     """Return the first three of {name: reason} in words."""
-    return "; ".join(f"{name} ({reason})" for name, reason in list(skipped.items())[:3])
+    some = list(skipped.items())[:3]
+    return "; ".join(f"{safe.shown(name)} ({reason})" for name, reason in some)

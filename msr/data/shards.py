@@ -23,9 +23,11 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from braceexpand import braceexpand
 
-from msr.data import faults
+from msr import safe
+from msr.data import faults, tars
 from msr.data.cache import cached
-from msr.data.files import EXTENSIONS, Strings
+from msr.data.files import EXTENSIONS
+from msr.data.strings import Strings
 
 WINDOW = 8  # shards whose images are shuffled together
 OPEN = 64  # shards that a process keeps open
@@ -59,6 +61,9 @@ class Handles:
         return bytes(blob)
 
 
+CLASS = 2**10  # bytes of a `.cls` file
+
+
 @dataclass
 class Tar:
     """N images inside shards; it has the interface of `msr.data.files.Source`."""
@@ -74,8 +79,14 @@ class Tar:
         return len(self.group)
 
     def open(self, i: int) -> io.BytesIO:
-        """Return the bytes of image i. Raises OSError if the shard ends before the image does."""
+        """Return the bytes of image i.
+
+        Raises OSError if the shard ends before the image does, and ValueError for an image of more
+        than `safe.IMAGE` bytes.
+        """
         size = self.length(i)
+        if size > safe.IMAGE:
+            raise ValueError(f"{size:,} bytes, more than {safe.IMAGE:,}")
         blob = self.handles.read(self.shards[int(self.group[i])], int(self.offset[i]), size)
         if len(blob) < size:
             raise OSError("the shard ends before the image does")
@@ -180,8 +191,20 @@ def _cached_members(path: str) -> tuple[list[list], str, int]:
         images, problem, unread = members(path)
         return {"stamp": stamp, "images": images, "problem": problem, "unread": unread}
 
-    data = cached(os.path.abspath(path), lambda data: data["stamp"] == stamp, make)
+    def valid(data: Any) -> bool:
+        known = isinstance(data["problem"], str) and isinstance(data["unread"], int)
+        return data["stamp"] == stamp and known and _rows(data["images"])
+
+    data = cached(os.path.abspath(path), valid, make)
     return data["images"], data["problem"], data["unread"]
+
+
+def _rows(images: list) -> bool:
+    """Return whether a list has the form of the first value of `members`."""
+    return isinstance(images, list) and all(
+        [type(value) for value in row] == [str, int, int, str] and min(row[1:3]) >= 0
+        for row in images
+    )
 
 
 def members(path: str) -> tuple[list[list], str, int]:
@@ -190,59 +213,69 @@ def members(path: str) -> tuple[list[list], str, int]:
     An image is [member, offset, size, class], with offset and size in bytes. As in WebDataset, the
     files of one sample agree in folder and name up to the first dot, and the rest of the name says
     what a file is: ``jpg`` and the like the image, ``cls`` its class, ``seg.png`` something else. A
-    damaged shard gives the images before the damage. Raises ValueError, one line, for two images of
+    damaged shard gives the images before the damage. Nothing is extracted: names are only text, and
+    links, devices and sparse members are not read. Raises ValueError, one line, for two images of
     one sample, and for pictures in a sample without an image, such as 2020.01.jpg.
     """
-    images: dict[str, list] = {}
+    images: dict[str, list[list]] = {}  # of each sample
     others: dict[str, list[str]] = {}
-    classes, problem, end = {}, "", 0
+    classes, problem, end, cut = {}, "", 0, False
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
+        with tars.opened(path) as tar:
+            for member in tars.walk(tar):
                 end = member.offset_data + member.size
                 folder, base = os.path.split(member.name)
                 stem, _, extension = base.partition(".")
                 key, kind = os.path.join(folder, stem), "." + extension.lower()
-                if not stem or not extension or not member.isfile():
+                if member.isdir() or not stem or not kind.endswith((*EXTENSIONS, ".cls")):
                     continue
-                if kind in EXTENSIONS:
-                    if key in images:
-                        raise ValueError(_alike(path, images[key][0], member.name))
-                    images[key] = [member.name, member.offset_data, member.size, folder]
+                if not member.isreg() or member.issparse():
+                    name = safe.shown(member.name)
+                    problem = f"{name} is a link, a device or sparse, and is not read"
+                elif kind in EXTENSIONS:
+                    row = [member.name, member.offset_data, member.size, folder]
+                    images.setdefault(key, []).append(row)
                 elif kind == ".cls":
-                    file = tar.extractfile(member)
-                    assert file is not None  # since the member is a regular file
-                    classes[key] = file.read().decode().strip()
-                elif kind.endswith(EXTENSIONS):
+                    classes[key] = _text(tar, member)
+                else:
                     others.setdefault(key, []).append(member.name)
-            problem = _unread(path, tar.offset)
-    except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
+            after = tars.rest(path, tar.offset)
+            problem, cut = after or problem, bool(after)
+    except Exception as error:  # tarfile raises errors of many kinds for a damaged file
         faults.check(error, path)
-        problem = f"the shard cannot be read to its end: {error}"
-    for key in others.keys() - images.keys():
-        raise ValueError(_alike(path, *others[key][:2]))
-    size = os.path.getsize(path)
+        problem, cut = f"the shard cannot be read to its end: {safe.line(error)}", True
+    _check_names(path, images, others)
     listed = [
         [name, offset, length, classes.get(key, folder)]
-        for key, (name, offset, length, folder) in images.items()
-        if offset + length <= size  # the last one of a shard that was cut
+        for key, [(name, offset, length, folder)] in images.items()
     ]
-    return listed, problem, max(0, size - end) if problem else 0
+    return listed, problem, max(0, os.path.getsize(path) - end) if cut else 0
 
 
-def _unread(path: str, end: int) -> str:
-    """Return what is wrong with a shard whose members end at byte `end`, or "".
+def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    """Return the text of a `.cls` file. Raises ValueError if it is longer than `CLASS` bytes."""
+    if member.size > CLASS:
+        raise ValueError(
+            f"{safe.shown(member.name)} has {member.size:,} bytes, more than {CLASS:,}"
+        )
+    file = tar.extractfile(member)
+    assert file is not None  # since the member is a regular file
+    return file.read(CLASS).decode().strip()
 
-    `tarfile` takes a damaged header for the end, which is really a block of zeros.
-    """
-    with open(path, "rb") as file:
-        file.seek(end)
-        block = file.read(tarfile.BLOCKSIZE)
-    return f"the shard is damaged at byte {end:,}" if block.strip(b"\0") else ""
+
+def _check_names(path: str, images: dict[str, list[list]], others: dict[str, list[str]]) -> None:
+    """Raise ValueError, one line, unless every sample with a picture has exactly one image."""
+    for rows in images.values():
+        if len(rows) > 1:
+            raise ValueError(_alike(path, rows[0][0], rows[1][0]))
+    for key, names in others.items():
+        if key not in images:
+            raise ValueError(_alike(path, *names[:2]))
 
 
 def _alike(path: str, name: str, other: str = "") -> str:
     """Return the message on names in a shard that do not tell its images apart."""
+    name, other = safe.shown(name), safe.shown(other)
     if name == other:
         return f"shard '{path}' holds '{name}' twice; names must differ before the first dot"
     both = f"'{name}' and '{other}', one sample" if other else f"'{name}', no image"

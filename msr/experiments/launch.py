@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
-from msr import dist
+from msr import dist, safe
 from msr.config import choose
 from msr.experiments import imagenet, numerical, sprites, transfer
 from msr.experiments.processes import ERRORS, TOGETHER
@@ -53,14 +51,13 @@ def read(arguments: list[str]) -> dict[str, Any]:
         raise ValueError("give one file: python -m msr.train run.json")
     path = arguments[0]
     try:
-        values = json.loads(Path(path).read_text())
+        with open(path, "rb") as file:
+            text = file.read(safe.TEXT + 1)
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
-    except (OSError, json.JSONDecodeError) as error:
+    except OSError as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f'{path} holds no parameters by name; write them as in {{"epochs": 3}}')
-    return values
+    return safe.mapping(text, path)
 
 
 def run(values: dict[str, Any]) -> None:

@@ -22,13 +22,18 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import safetensors.torch
 import torch
 
+from msr import safe
+
 KEPT = 2  # number of checkpoints that are kept
+# the parts of a checkpoint, as `State.save` makes them
+HELD = {"step": int, "config": str, "model": dict, "objective": dict, "optimizer": dict}
+HELD |= {"generator": torch.Tensor, "rng": list, "recent": torch.Tensor}
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -96,9 +101,9 @@ def latest(folder: str | Path) -> dict | None:
     found, problem = checkpoints(Path(folder)), ""
     for path in found:
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return _whole(safe.load(path))
         except Exception as error:  # a damaged file: torch raises errors of many kinds
-            problem = (str(error).splitlines() or [type(error).__name__])[0]
+            problem = safe.line(error)
             print(f"{path} cannot be read ({problem}); trying the one before", flush=True)
     if found:
         raise ValueError(
@@ -106,6 +111,21 @@ def latest(folder: str | Path) -> dict | None:
             "move the folder away to begin again"
         )
     return None
+
+
+def _whole(saved: Any) -> dict:
+    """Return a checkpoint if it holds what `save` was given, else raise ValueError, one line."""
+    if not isinstance(saved, dict):
+        raise ValueError("it is not a checkpoint of msr")
+    for name, kind in HELD.items():
+        if not isinstance(saved.get(name), kind):
+            raise ValueError(f"it is not a checkpoint of msr: {name} is absent or of another type")
+    config = safe.mapping(saved["config"], "its configuration")
+    if not isinstance(config.get("training"), dict) or not isinstance(config.get("steps"), int):
+        raise ValueError("its configuration is not one of msr")
+    if not 0 <= saved["step"] <= config["steps"]:
+        raise ValueError(f"it is of step {saved['step']} of {config['steps']}")
+    return saved
 
 
 def differences(old: dict, new: dict, prefix: str = "") -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from msr import dist
+from msr import dist, safe
 from msr.objective import Terms
 from msr.train import checkpoint
 
@@ -125,13 +125,24 @@ def row(terms: Terms) -> torch.Tensor:
 def lines_of(folder: Path, step: int) -> list[dict]:
     """Return the lines of a folder's log.jsonl up to `step`; none if there is no such file.
 
-    A line that was cut short when the process was killed is left out.
+    A line that was cut short when the process was killed is left out, and so is what is no line of
+    a log.
     """
     path = folder / "log.jsonl"
-    if not step or not path.exists():
+    if not step or not path.is_file():
         return []
     lines = []
-    for text in path.read_text().splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            lines.append(json.loads(text))
-    return [line for line in lines if line["step"] <= step]
+    with open(path, errors="replace") as file:
+        while text := file.readline(safe.TEXT):
+            with contextlib.suppress(ValueError, RecursionError):
+                lines.append(json.loads(text))
+    return [line for line in lines if _is_line(line) and line["step"] <= step]
+
+
+def _is_line(line: Any) -> bool:
+    """Return whether a value is a line of a log: a step, and numbers by name."""
+    return (
+        isinstance(line, dict)
+        and "step" in line
+        and all(isinstance(value, (int, float)) for value in line.values())
+    )

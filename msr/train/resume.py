@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from msr import dist
+from msr import dist, safe
 from msr.train import checkpoint, diverged
 from msr.train.settings import Training
 
@@ -46,8 +46,12 @@ def _decide(
     The message is returned, not raised, so that all ranks can raise the error together.
     """
     saved = None if fresh else checkpoint.latest(folder)
-    changed = changes(json.loads(saved["config"]), config) if saved else []
-    unfinished = saved and saved["step"] < json.loads(saved["config"])["steps"]
+    try:
+        old = json.loads(saved["config"]) if saved else {}
+        changed = changes(old, config) if saved else []
+        unfinished = saved and saved["step"] < old["steps"]
+    except Exception as error:  # a record that msr did not write
+        return None, f"the configuration of the run in {folder} cannot be read: {safe.line(error)}"
     cures: list[str] = []
     if saved and unfinished:
         refused = diverged.incurable(folder, saved["step"], changed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from msr import dist
+from msr import dist, safe
 from msr.models import MultiSpace
 from msr.objective import Objective
 from msr.train import checkpoint, diverged
@@ -85,8 +85,17 @@ class State:
         """Restore the state from a checkpoint.
 
         saved: what `msr.train.checkpoint.latest` returned. If the run had fewer ranks than now, the
-        additional ranks keep the random states that they have.
+        additional ranks keep the random states that they have. Raises ValueError, one line, for the
+        checkpoint of another network.
         """
+        try:
+            self._restore(saved)
+        except Exception as error:  # torch raises errors of many kinds
+            raise ValueError(
+                f"the checkpoint of step {saved['step']} does not fit this run: {safe.line(error)}"
+            ) from None
+
+    def _restore(self, saved: dict) -> None:
         self.model.load_state_dict(saved["model"])
         self.objective.load_state_dict(saved["objective"])
         self.optimizer.load_state_dict(saved["optimizer"])

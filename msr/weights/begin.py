@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from msr import models
+from msr import models, safe
 from msr.weights.stored import locate, tensors
 
 HEADS = ("fc.", "head.", "classifier.")  # beginnings of the names of a classifier's weights
@@ -22,7 +22,7 @@ def stem_of(init: str) -> str:
     shapes = [
         value.shape
         for name, value in tensors(locate(init)).items()
-        if name.endswith("conv1.weight") and value.shape[1] <= 4
+        if name.endswith("conv1.weight") and value.dim() == 4 and value.shape[1] <= 4
     ]
     return "auto" if not shapes else "large" if shapes[0][-1] == 7 else "small"
 
@@ -63,7 +63,7 @@ def _backbone_of(
     if not holding:
         raise ValueError(
             f"'{path}' holds no weight '{first}' of the backbone; it has "
-            f"{', '.join(list(state)[:3])}, …: is it another architecture?"
+            f"{', '.join(map(safe.shown, list(state)[:3]))}, …: is it another architecture?"
         )
     prefix = holding[0].removesuffix(first)
     found = {n.removeprefix(prefix): value for n, value in state.items() if n.startswith(prefix)}
@@ -82,7 +82,7 @@ def _backbone_of(
     extra = [name for name in found if name not in wanted and not name.startswith(HEADS)]
     if extra:
         raise ValueError(
-            f"'{path}' does not fit the backbone: it also has {extra[0]}; "
+            f"'{path}' does not fit the backbone: it also has {safe.shown(extra[0])}; "
             "give the backbone that it was trained with"
         )
     return {name: found[name] for name in wanted}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+
+from msr import safe
 
 
 def locate(path_or_name: str | os.PathLike[str]) -> Path:
@@ -33,38 +34,38 @@ def locate(path_or_name: str | os.PathLike[str]) -> Path:
 def config_of(path: Path) -> dict[str, Any]:
     """Return the config.json in the metadata of a run's safetensors file; {} for other files.
 
-    Raises ValueError, one line, if it cannot be read.
+    Raises ValueError, one line, for a damaged file.
     """
     if path.suffix != ".safetensors":
         return {}
-    with safetensors.safe_open(path, "pt") as file:
-        text = (file.metadata() or {}).get("config", "{}")
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"'{path}' holds a configuration that is not JSON: {error}") from None
-    return found if isinstance(found, dict) else {}
+        with safetensors.safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get("config", "{}")
+    except Exception as error:
+        raise ValueError(f"'{path}' cannot be read ({safe.line(error)})") from None
+    return safe.mapping(text, f"the configuration in '{path}'")
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
     """Return {name: tensor} of a safetensors or torch file, on the CPU.
 
     Dictionaries that training scripts wrap around the weights ("state_dict", "model") are removed.
-    Only tensors are unpickled, so no code runs. Raises ValueError, one line, for any other file.
+    Only tensors are unpickled, so no code runs, and memory is in proportion to the file (see
+    `safe.load`). Raises ValueError, one line, for any other file.
     """
     try:
         state: dict[str, Any]
         if path.suffix == ".safetensors":
             state = dict(safetensors.torch.load_file(path))
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = safe.load(path)
         for wrapper in ("state_dict", "model", "model_state_dict"):
             inner = state.get(wrapper)
             state = inner if isinstance(inner, dict) else state
-        return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+        found = {name: v for name, v in state.items() if isinstance(v, torch.Tensor)}
+        return {name: v for name, v in found.items() if isinstance(name, str)}
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"'{path}' holds no weights that can be read safely ({reason}); give a state dict "
-            "saved by torch.save, a safetensors file, or a run's folder"
+            f"'{path}' holds no weights that can be read safely ({safe.line(error)}); give a state "
+            "dict saved by torch.save, a safetensors file, or a run's folder"
         ) from None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from msr import models
+from msr import models, safe
 from msr.augment import Normalise
 from msr.losses import FAMILIES
 from msr.spaces import Spaces
@@ -84,22 +85,49 @@ def load(path_or_name: str | os.PathLike[str], device: str | torch.device = "cpu
             f"'{path}' holds an encoder of latents, which takes no images; build it with "
             "msr.experiments.numerical.build and use its load_state_dict"
         )
-    if "network" not in config:
+    if not isinstance(config.get("network"), dict):
         raise ValueError(
             f"'{path}' does not say which network it holds (no `network` in its configuration); "
             "build the network and use its load_state_dict"
         )
-    try:
-        with torch.device("meta"):  # no memory yet, whatever sizes the file asks for
-            model = models.build(**config["network"])
-        model.load_state_dict(
-            {n: w.float() if w.is_floating_point() else w for n, w in weights.items()}, assign=True
-        )
-    except Exception as error:  # of many kinds, since the file may say anything
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"'{path}' does not hold the network that it names: {reason}") from None
+    model = _filled(config["network"], weights, path)
     try:
         return Trained(model.to(device).eval(), config)
     except (RuntimeError, AssertionError) as error:  # no such device
         reason = (str(error).splitlines() or [""])[0]
         raise ValueError(f"device '{device}' cannot be used: {reason}") from None
+
+
+def _filled(
+    network: dict[str, Any], weights: dict[str, torch.Tensor], path: Path
+) -> models.MultiSpace:
+    """Return the described network with the weights.
+
+    network: arguments of `models.build`, from the file. No memory is taken beyond that of the
+    weights, whatever sizes are described. Raises ValueError, one line, unless they fit together.
+    """
+    try:
+        if len(network.get("hidden", ())) > len(weights):
+            raise ValueError("it has more layers than the file has weights")
+        with torch.device("meta"):
+            model = models.build(**network)
+    except Exception as error:  # unknown names, values of any type and size
+        raise ValueError(
+            f"'{path}' describes a network that cannot be built ({safe.line(error)})"
+        ) from None
+    wanted = model.state_dict()
+    for name in [*wanted, *weights]:
+        here, there = wanted.get(name), weights.get(name)
+        if here is None or there is None or here.shape != there.shape:
+            raise ValueError(
+                f"'{path}' does not hold the network that it describes: {safe.shown(name)} is "
+                f"{_shape(there)} in the file, {_shape(here)} in the network"
+            )
+    wide = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
+    model.load_state_dict(wide, assign=True)
+    return model
+
+
+def _shape(value: torch.Tensor | None) -> str:
+    """Return a tensor's shape as text; "absent" for None."""
+    return "absent" if value is None else f"{list(value.shape)}"
