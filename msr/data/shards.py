@@ -243,7 +243,7 @@ def members(path: str) -> tuple[list[list], str, int]:
             problem, cut = after or problem, bool(after)
     except Exception as error:  # tarfile raises errors of many kinds for a damaged file
         faults.check(error, path)
-        problem, cut = f"the shard cannot be read to its end: {safe.line(error)}", True
+        problem, cut = f"the shard cannot be read from byte {end:,} on: {safe.line(error)}", True
     _check_names(path, images, others)
     listed = [
         [name, offset, length, classes.get(key, folder)]

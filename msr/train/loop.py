@@ -160,8 +160,7 @@ def train(
         state.model.compile()  # in place: the names in state_dict stay
     network = memory.InPieces(state.model, settings.micro_batch)
     net = dist.parallel(network, device)
-    spaces, show = state.objective.spaces.names, progress and dist.rank() == 0
-    problem = ""
+    spaces, show, problem = state.objective.spaces.names, progress and dist.rank() == 0, ""
     with (
         Log(folder, spaces, state.step) as log,
         Progress(schedule.total, name, show) as bar,
