@@ -1,6 +1,6 @@
 """What goes wrong in a week: a driver that disturbs a run, again and again, and checks what is left.
 
-    python tests/faults.py --minutes 60
+    python tests/disturb.py --minutes 60
 
 A `World` is a folder of images and a run of `python -m msr.train` on them, on one or two ranks. A
 fault is a function that disturbs one start of it. After every fault the newest checkpoint must be
@@ -220,7 +220,7 @@ FAULTS = (
 # ------------------------------------------------------------------------------------------ checks
 
 
-def disturb(world: World, fault, delay: float, chance: random.Random) -> int:
+def strike(world: World, fault, delay: float, chance: random.Random) -> int:
     """Start the run, let the fault strike `delay` seconds after training began, check what is left.
 
     Returns the exit status.
@@ -302,7 +302,7 @@ def story(ranks: int, seed: int, faults=FAULTS, minutes: float = 0, show=lambda 
             fault = pending.pop(0) if pending else chance.choice(faults)
             if fault is fill_disk and not world.mounted:
                 continue
-            status = disturb(world, fault, chance.uniform(0, 0.3 * seconds), chance)
+            status = strike(world, fault, chance.uniform(0, 0.3 * seconds), chance)
             counts[fault.__name__] += 1
             show(f"{fault.__name__}: status {status}, step {world.step()} of {whole['step']}")
             if world.step() == whole["step"]:

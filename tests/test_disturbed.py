@@ -1,18 +1,18 @@
-"""A run that is disturbed again and again ends as if nobody had disturbed it (see `faults`)."""
+"""A run that is disturbed again and again ends as if nobody had disturbed it (see `disturb`)."""
 
 import os
 
-import faults
+import disturb
 import pytest
 
 
 def test_each_fault_once_on_one_rank():
-    counts = faults.story(1, seed=0)
+    counts = disturb.story(1, seed=0)
     assert counts["kill"] == 1 and counts["runs"] >= 1
 
 
 def test_some_faults_on_two_ranks():
-    counts = faults.story(2, seed=1, faults=(faults.kill_one_rank, faults.stop_everyone))
+    counts = disturb.story(2, seed=1, faults=(disturb.kill_one_rank, disturb.stop_everyone))
     assert counts["runs"] >= 1
 
 
@@ -20,5 +20,5 @@ def test_some_faults_on_two_ranks():
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_an_hour_of_faults(ranks):
     minutes = float(os.environ.get("MSR_FAULT_MINUTES", 60)) / 2
-    counts = faults.story(ranks, seed=2, minutes=minutes, show=print)
+    counts = disturb.story(ranks, seed=2, minutes=minutes, show=print)
     assert min(counts.values()) > 0
