@@ -60,7 +60,7 @@ class World:
                 folder = self.data / split / name
                 folder.mkdir(parents=True)
                 for i in range(n):
-                    noise(1000 * number + i + len(split), (20, 24)).save(folder / f"{i}.png")
+                    noise(1000 * number + 100 * len(split) + i, (20, 24)).save(folder / f"{i}.png")
         self.mounted = os.geteuid() == 0 and self._mount()
         values = PARAMS | {"data_dir": str(self.data), "out_dir": str(self.out / "runs")}
         (root / "run.json").write_text(json.dumps(values))
