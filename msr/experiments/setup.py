@@ -91,10 +91,10 @@ class Plan:
         c, gpus, named = self.config, torch.cuda.device_count(), self.device.index is not None
         here = dist.here() if dist.world_size() > 1 else c.devices
         if c.devices > 1 and (named or (self.device.type == "cuda" and here > gpus)):
-            elsewhere = f", {here} of them on this machine" if here < c.devices else ""
+            elsewhere = f", {here} of them here" if here < c.devices else ""
             raise ValueError(
-                f"devices {c.devices}{elsewhere}, with device '{c.device}': this machine has "
-                f"{gpus} GPUs; give device cuda and no more devices than GPUs, or device cpu"
+                f"devices {c.devices} with device '{c.device}'{elsewhere}: this machine has {gpus} "
+                "GPUs; give device cuda and no more devices than GPUs, or device cpu"
             )
 
     def network(self, vanilla: bool = False) -> dict[str, Any]:
