@@ -73,7 +73,8 @@ def changes(old: dict, new: dict) -> list[str]:
 
     old, new: two contents of config.json. A training setting that `old` lacks, because it was added
     to the library later, counts as its default. `save_every` and `log_every` are left out: they
-    decide only when to save and to log.
+    decide only when to save and to log. So is `micro_batch`, which may have to change with the
+    device; the log says in how many pieces its steps were computed.
     """
     defaults = {name: field.default for name, field in Training.model_fields.items()}
     experiment = old.get("experiment", {})
@@ -81,7 +82,9 @@ def changes(old: dict, new: dict) -> list[str]:
         old = old | {"experiment": _modern(experiment)}
     old = old | {"training": defaults | old["training"]}
     lines = checkpoint.differences(old, new)
-    return [line for line in lines if not line.startswith(("save_every", "log_every"))]
+    return [
+        line for line in lines if not line.startswith(("save_every", "log_every", "micro_batch"))
+    ]
 
 
 def _modern(experiment: dict) -> dict:
