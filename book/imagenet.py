@@ -60,6 +60,7 @@ lr = 0.0  # peak learning rate (lars, sgd: per 256 images); 0: follows the image
 weight_decay = 1e-06  # strength of weight decay; biases and normalisation have none
 warmup_epochs = None  # epochs in which lr rises; None: follows the images
 clip = 0.0  # largest norm of the gradient; 0: no clipping
+micro_batch = 0  # views per device at a time; 0: as many as fit (CPU: all)
 compile = False  # compile the network with torch.compile
 devices = 1  # processes that train together
 sync_batchnorm = True  # batch normalisation over the images of all devices

@@ -1,5 +1,6 @@
 """Views in pieces: the gradients of the whole batch; and the plan agrees with what is measured."""
 
+import contextlib
 import functools
 import os
 import weakref
@@ -98,6 +99,26 @@ def test_a_run_in_pieces_says_so_and_goes_on_bit_for_bit(tmp_path, capsys):
     assert "pieces" not in train.fit(*plain, progress=False)[0]
     assert not torch.equal(tiny.flat(plain[0]), weights[0])
     assert capsys.readouterr().out == ""
+
+
+def test_a_run_may_be_resumed_in_other_pieces(tmp_path):
+    data = tiny.images()
+    for epochs, micro_batch in ((1, 0), (3, 64), (3, 32)):
+        settings = dict(micro_batch=micro_batch, log_every=3)
+        parts = tiny.make(data, **settings)
+        total = len(parts[3]) * epochs
+
+        class Until(type(parts[3])):
+            def epoch(self, epoch, start=0, last=total):
+                if epoch * 3 >= last:
+                    raise InterruptedError
+                return super().epoch(epoch, start)
+
+        parts[3].__class__ = Until
+        with contextlib.suppress(InterruptedError):
+            train.fit(*parts, out_dir=tmp_path, progress=False)
+    log = train.lines_of(tmp_path, 9)
+    assert [line.get("pieces", 1) for line in log] == [1, 2, 2]
 
 
 def test_a_compiled_network_in_pieces():

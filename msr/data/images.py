@@ -80,27 +80,40 @@ class Images:
         return out, own
 
     def stream(
-        self, batches: Iterable[torch.Tensor], num_workers: int, pin: bool = False
+        self,
+        batches: Iterable[torch.Tensor],
+        num_workers: int,
+        pin: bool = False,
+        loader: DataLoader | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Decode batches of indices, long [b] each, and yield (pixels, own) for each batch.
 
         pixels: uint8 [b, 3, S, S]. own: bool [b], whether each image is the file asked for rather
         than the replacement of an unreadable file. Files that are skipped or converted are added to
-        `inspection`. num_workers: processes that decode. pin: put pixels into pinned memory. Raises
-        ValueError, one line, once too many files are unreadable.
+        `inspection`. num_workers: processes that decode. pin: put pixels into pinned memory.
+        loader: one that `self.loader` made with these settings, whose processes are used again.
+        Raises ValueError, one line, once too many files are unreadable.
         """
-        loader = DataLoader(
-            self.decoder,
-            batch_sampler=[batch.tolist() for batch in batches],
-            num_workers=num_workers,
-            collate_fn=files.collate,
-            pin_memory=pin,
-            worker_init_fn=workers.ignore_sigterm,
-        )
+        if loader is None:
+            loader = self.loader(num_workers, pin)
+        loader.batch_sampler[:] = [batch.tolist() for batch in batches]  # type: ignore[index]
         for pixels, own, notes in one_line(loader):
             if self.inspection:
                 self.inspection.add(len(pixels), notes)
             yield pixels, own
+
+    def loader(self, num_workers: int, pin: bool = False) -> DataLoader:
+        """Return a loader for `stream`; its processes live as long as it does."""
+        return DataLoader(
+            self.decoder,
+            batch_sampler=[],  # set by `stream`
+            num_workers=num_workers,
+            collate_fn=files.collate,
+            worker_init_fn=workers.ignore_sigterm,
+            pin_memory=pin,
+            persistent_workers=num_workers > 0,
+            generator=torch.Generator(),  # so that the global random state stays as it is
+        )
 
     def pick(self, index: torch.Tensor) -> Images:
         """Return the split of the images at `index`, long [n]; files are not decoded."""
@@ -201,6 +214,7 @@ class Batches:
             )
         self.images, self.batch_size, self.seed = images, batch_size, seed
         self.device, self.num_workers = torch.device(device), num_workers
+        self.loader: DataLoader | None = None  # of images in files; its processes serve all epochs
 
     def __len__(self) -> int:
         return len(self.images) // self.batch_size
@@ -219,14 +233,17 @@ class Batches:
     def pixels(self, order: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the images of each row of `order`, long [steps, b], as uint8 [b, 3, S, S].
 
-        They are on the CPU.
+        They are on the CPU, for a GPU in pinned memory.
         """
+        pin = self.device.type == "cuda"
         if self.images.pixels is not None:
             for index in order:
-                yield self.images.pixels[index]
+                batch = self.images.pixels[index]
+                yield batch.pin_memory() if pin else batch
         else:
-            pin = self.device.type == "cuda"
-            for pixels, _ in self.images.stream(order, self.num_workers, pin):
+            if self.loader is None:
+                self.loader = self.images.loader(self.num_workers, pin)
+            for pixels, _ in self.images.stream(order, self.num_workers, pin, self.loader):
                 yield pixels
 
 

@@ -252,6 +252,9 @@ class ImageParameters(Parameters):
         None, "epochs in which lr rises; None: follows the images", ge=0
     )
     clip: Number = parameter(0.0, "largest norm of the gradient; 0: no clipping", ge=0)
+    micro_batch: Whole = parameter(
+        0, "views per device at a time; 0: as many as fit (CPU: all)", decides=False, ge=0
+    )
     compile: bool = parameter(False, "compile the network with torch.compile", decides=False)
     devices: Whole = parameter(1, "processes that train together", decides=False, ge=1)
     sync_batchnorm: bool = parameter(

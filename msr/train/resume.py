@@ -9,6 +9,10 @@ from msr import dist, safe
 from msr.train import checkpoint, diverged
 from msr.train.settings import Training
 
+# settings that do not decide a run: when to save and to log, and what may have to change with the
+# device (the log says in how many pieces its steps were computed)
+UNDECIDING = ("save_every", "log_every", "micro_batch")
+
 
 def find(folder: Path | None, config: dict, total: int, name: str, fresh: bool) -> dict | None:
     """Return the checkpoint in `folder` to resume from, or None to begin at step 0.
@@ -98,8 +102,8 @@ def changes(old: dict, new: dict) -> list[str]:
 
     old, new: two contents of config.json. A training setting that `old` lacks, because it was added
     to the library later, counts as its default; a network that `old` does not name is taken for the
-    same. `save_every` and `log_every` are left out: they decide only when to save and to log; so is
-    the `history` of changes. Images are compared as in `data_changes`.
+    same. What `UNDECIDING` names is left out, and so is the `history` of changes. Images are
+    compared as in `data_changes`.
     """
     old = {name: value for name, value in old.items() if name != "history"}
     new = {name: value for name, value in new.items() if name != "network" or name in old}
@@ -110,7 +114,7 @@ def changes(old: dict, new: dict) -> list[str]:
     old = old | {"training": defaults | old["training"]}
     data, old, new = data_changes(old, new)
     lines = data + checkpoint.differences(old, new)
-    return [line for line in lines if not line.startswith(("save_every", "log_every"))]
+    return [line for line in lines if not line.startswith(UNDECIDING)]
 
 
 def data_changes(old: dict, new: dict) -> tuple[list[str], dict, dict]:
