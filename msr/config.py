@@ -8,10 +8,16 @@ raised when the record is made, before any work starts.
 from __future__ import annotations
 
 import difflib
+import os
+import reprlib
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+LONGEST = 200  # characters of a wrong value that a message shows
+WHOLE = 10**15  # largest magnitude of a whole number: sums and products still fit into 64 bits
+NUMBER = 1e30  # largest magnitude of another number: float32 still holds its products
 
 
 def nearest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
@@ -31,7 +37,7 @@ def choose(what: str, name: object, known: Iterable[str]) -> None:
     """
     known = list(known)
     if name not in known:
-        choices = ", ".join(known)
+        choices, name = ", ".join(known), shown(name).strip("'\"")
         raise ValueError(f"unknown {what} '{name}'{nearest(name, known)}; choose {choices}")
 
 
@@ -43,7 +49,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    def __init__(self, **values: Any):
+    def __init__(self, /, **values: Any):
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -62,18 +68,29 @@ def explain(error: ValidationError, kind: type[Config]) -> str:
 
     kind: the record whose constructor failed.
     """
-    first = error.errors()[0]
+    first = error.errors(include_url=False)[0]
     name, value = (str(first["loc"][0]) if first["loc"] else ""), first.get("input")
     if first["type"] == "extra_forbidden":
         known = list(kind.model_fields)
         advice = nearest(name, known, cutoff=0.75) or f"; choose {', '.join(known)}"
-        return f"unknown parameter '{name}'{advice}"
+        return f"unknown parameter '{name[:LONGEST]}'{advice}"
     if first["type"] == "missing":
         return f"parameter '{name}' is missing; it is: {kind.model_fields[name].description}"
     if first["type"] == "value_error":
         message = str(first["ctx"]["error"])
         return message if not name or message.startswith("unknown ") else f"{name}: {message}"
-    return f"{name} = {value!r}; give {_wanted(first)}"
+    return f"{name} = {shown(value)}; give {_wanted(first)}"
+
+
+def shown(value: object) -> str:
+    """Return a value as text for a message; what is long or nested deeply is shortened."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = LONGEST
+    short.maxlist = short.maxtuple = short.maxdict = short.maxset = 20
+    try:
+        return short.repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 # The beginning of pydantic's error type, or its kind of bound -> what to give instead.
@@ -85,7 +102,8 @@ def _wanted(error: Any) -> str:
     """Return what to give instead, from the type of one pydantic error and its bounds."""
     for key, text in LIMITS.items():
         if key in error.get("ctx", {}):
-            return text.format(f"{error['ctx'][key]:g}")
+            limit = error["ctx"][key]
+            return text.format(limit if isinstance(limit, int) else f"{limit:g}")
     kind = error["type"].split("_")[0]
     return KINDS.get(kind, error["msg"].lower().removeprefix("input should be "))
 
@@ -107,8 +125,29 @@ def _not_a_flag(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_not_a_flag)]
-Number = Annotated[float, BeforeValidator(_not_a_flag)]
+def _path(text: str) -> str:
+    """Raise ValueError for a text that no file can have as its path."""
+    try:
+        os.fsencode(os.path.expanduser(text))
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{shown(text)} cannot be a path; give one that this system can write"
+        ) from None
+    if "\0" in text:
+        raise ValueError(f"{shown(text)} cannot be a path; give one without a zero byte")
+    if text.startswith("~") and os.path.expanduser(text) == text:
+        raise ValueError(f"{shown(text)} names a user who is not there; give another path")
+    # of a pattern such as {a,b,c}.tar, the paths that it stands for may be shorter
+    names = [] if "{" in text else os.fsencode(text).split(b"/")
+    if len(text) > 4000 or any(len(name) > 255 for name in names):
+        raise ValueError(f"{shown(text)} is too long for a path; give a shorter one")
+    return text
+
+
+Whole = Annotated[int, BeforeValidator(_not_a_flag), Field(ge=-WHOLE, le=WHOLE)]
+Number = Annotated[float, BeforeValidator(_not_a_flag), Field(ge=-NUMBER, le=NUMBER)]
+Place = Annotated[str, AfterValidator(_path)]  # the path of a file or folder, or ""
 Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Wholes = Annotated[tuple[Whole, ...], BeforeValidator(_listed)]
+# sizes, such as widths of layers
+Wholes = Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], BeforeValidator(_listed)]
 Numbers = Annotated[tuple[Number, ...], BeforeValidator(_listed)]

@@ -89,7 +89,7 @@ def prepare(**changes):
     [
         ({"step": 3}, "unknown parameter 'step' .did you mean 'steps'"),
         ({"styles": "1;1"}, "styles = '1;1'; give a whole number"),
-        ({"styles": "1,0"}, "every block needs at least one dimension"),
+        ({"styles": "1,0"}, "give 1 or more"),
         ({"samples": 1}, "samples = 1; give 2 or more"),
         ({"steps": "many"}, "steps = 'many'; give a whole number"),
         ({"noise": 0}, "noise = 0; give a number above 0"),

@@ -121,6 +121,14 @@ def test_a_transform_of_any_image(i, x, seed):
     assert close(t.apply(x[:1].expand(3, -1, -1, -1), shared), one[0].expand(3, -1, -1, -1))
 
 
+@pytest.mark.parametrize("i", range(N))
+def test_an_image_of_one_pixel_is_changed_too(i):
+    t, x = transforms(1)[i], torch.full((2, 3, 1, 1), 0.3)
+    params = t.sample(torch.Generator().manual_seed(0), 2, 1)
+    y = t.apply(x, params | {"on": torch.ones(2, dtype=torch.bool)})
+    assert y.shape == x.shape and y.isfinite().all()
+
+
 @given(each, images([(1, 1), (8, 8), (17, 17)]), seeds)
 def test_what_is_off_changes_nothing(i, x, seed):
     t = transforms(x.shape[2])[i]

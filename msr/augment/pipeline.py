@@ -9,7 +9,7 @@ import torch
 
 from msr.augment.affine import Affine, warp
 from msr.augment.base import Params, Transform
-from msr.config import nearest
+from msr.config import nearest, shown
 
 
 class Pipeline:
@@ -61,7 +61,7 @@ class Pipeline:
         members = tuple(name for name, t in drawn.items() if group in t.groups)
         if not members:
             raise ValueError(
-                f"unknown group '{group}'; this pipeline has: {', '.join(self.groups)}"
+                f"unknown group {shown(group)}; this pipeline has: {', '.join(self.groups)}"
                 + nearest(group, self.groups)
             )
         return members

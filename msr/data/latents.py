@@ -18,6 +18,7 @@ from msr import config, dist
 
 REGIMES = ("independent", "statistical", "causal")
 SLOPE = 0.2  # of the mixing's leaky ReLU
+LARGEST = 256  # dimensions of z: the mixing draws DRAWS matrices of so many rows and columns
 DRAWS = 500  # random draws of each matrix of the mixing; the best conditioned is kept
 
 
@@ -45,6 +46,11 @@ class Latents:
             raise ValueError(
                 f"content {self.content}, styles {self.styles}: "
                 "every block needs at least one dimension, and there must be a style"
+            )
+        if self.dim > LARGEST:
+            raise ValueError(
+                f"content {self.content}, styles {config.shown(self.styles)}: {self.dim} "
+                f"dimensions in all; give {LARGEST} or less"
             )
 
     @property

@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 import torch
 
 from msr.augment import pipelines
-from msr.config import Number, Whole
+from msr.config import Number, Place, Whole
 from msr.data import RENDERED, Batches, Images, load
 from msr.data.images import at_most
 from msr.data.torchvision_sets import TORCHVISION, torchvision_name
+from msr.experiments import limits
 from msr.experiments.parameters import ImageParameters, parameter
 from msr.experiments.setup import Plan, Setup
 from msr.spaces import Spaces
@@ -68,8 +69,8 @@ N_SHAPES, N_VAL, MIN_VAL = 2000, 1000, 20
 class FolderParameters(ImageParameters):
     """Parameters of experiments on a user's images: where these are and how they are read."""
 
-    data_dir: str = parameter("", "folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes")
-    val_dir: str = parameter("", "held-out images; empty: val/ in data_dir, else a tenth of it")
+    data_dir: Place = parameter("", "folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes")
+    val_dir: Place = parameter("", "held-out images; empty: val/ in data_dir, else a tenth of it")
     max_bad: Number = parameter(
         0.1, "share of files that may be unreadable; those are skipped", decides=False, ge=0, le=1
     )
@@ -77,7 +78,7 @@ class FolderParameters(ImageParameters):
         "", "weak, medium, strong, small or shapes; empty: follows the images"
     )
     num_workers: Whole = parameter(
-        2, "processes that decode image files, for each device", decides=False, ge=0
+        2, "processes that decode image files, for each device", decides=False, ge=0, le=256
     )
 
 
@@ -96,7 +97,7 @@ class Parameters(FolderParameters):
         "out_dir",
     )
 
-    out_dir: str = parameter(
+    out_dir: Place = parameter(
         "runs/imagenet", "weights, logs and metrics.json go here", decides=False
     )
     vanilla: bool = parameter(
@@ -107,6 +108,7 @@ class Parameters(FolderParameters):
         "largest number of images to fit probes on, and to score them on",
         decides=False,
         ge=50,
+        le=10**6,
     )
 
 
@@ -115,6 +117,7 @@ def prepare(config: Parameters) -> Setup:
 
     Raises ValueError, one line, before any training.
     """
+    limits.writable(config.out_dir)
     return load_data(plan(config), config, config.probe_images)
 
 
@@ -143,6 +146,8 @@ def filled(asked: FolderParameters, device: torch.device) -> Any:
     if size < 16:
         raise ValueError(f"image_size = {size}; give 16 or more, or 0 for the images' own")
     rendered = not data_dir or data_dir in RENDERED
+    if rendered and asked.val_dir:
+        raise ValueError(f"val_dir '{asked.val_dir}' without data_dir; give both, or neither")
     preset = PAPER if size >= LARGE else SHAPES if rendered else PHOTOGRAPHS
     preset = preset | ({"augmentation": "shapes"} if rendered else {})
     empty = {name: value for name, value in preset.items() if not getattr(asked, name, True)}
@@ -208,6 +213,12 @@ def read_images(config: Any, max_val: int, device: torch.device) -> tuple[Images
         return train, val, f"the images in `{Path(config.data_dir).name}`"
     name = config.data_dir or "shapes"
     n = config.max_images or N_SHAPES
+    if config.batch_size > n:
+        raise ValueError(
+            f"batch_size {config.batch_size} is larger than the {n} training images; "
+            f"give {n} or less, or more max_images"
+        )
+    limits.rendered(n + N_VAL, config.image_size, "max_images")
     train, val = RENDERED[name](
         n_train=n, n_val=N_VAL, size=config.image_size, seed=0, device=device
     )

@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 import torch
 
 from msr import models
-from msr.config import Number, Whole, Wholes
+from msr.config import Number, Place, Whole, Wholes
 from msr.data.latents import REGIMES, Latents, LatentViews, Stream
+from msr.experiments import limits
 from msr.experiments.measures import LatentRun, of_seed, r2
 from msr.experiments.parameters import Parameters as Common
-from msr.experiments.parameters import parameter
+from msr.experiments.parameters import Seed, parameter
 from msr.objective import Objective
 from msr.spaces import Spaces
 from msr.train import Training, fit, pick_device
@@ -41,15 +42,15 @@ class Parameters(Common):
     )
 
     steps: Whole = parameter(1500, "training steps of each encoder, all on fresh latents", ge=1)
-    samples: Whole = parameter(512, "latents per step; each has M + 2 views", ge=2)
-    seed: Whole = parameter(
-        20, "seed of the first run; the others take the next ones", decides=False, ge=0
+    samples: Whole = parameter(512, "latents per step; each has M + 2 views", ge=2, le=10**5)
+    seed: Seed = parameter(
+        20, "seed of the first run; the others take the next ones", decides=False
     )
     content: Whole = parameter(3, "dimensions of content in the headline experiments", ge=1)
     styles: Wholes = parameter((1, 1, 1), "dimensions of each style in these experiments")
-    temperature: Number = parameter(0.7, "τ of the family entropy", gt=0)
+    temperature: Number = parameter(0.7, "τ of the family entropy", ge=0.001, le=1000)
     weight: Number = parameter(3.0, "λ of the family entropy, the same for every space", gt=0)
-    out_dir: str = parameter(
+    out_dir: Place = parameter(
         "runs/numerical", "weights, logs and metrics.json go here", decides=False
     )
     study_steps: Whole = parameter(
@@ -64,9 +65,9 @@ class Parameters(Common):
     )
     lr: Number = parameter(2e-3, "peak learning rate of AdamW", gt=0)
     width: Whole = parameter(256, "width of the encoder's hidden layers", ge=1)
-    depth: Whole = parameter(4, "number of hidden layers of the encoder", ge=1)
+    depth: Whole = parameter(4, "number of hidden layers of the encoder", ge=1, le=1000)
     probe_samples: Whole = parameter(
-        5000, "samples to fit a probe on, and as many to score it on", ge=50
+        5000, "samples to fit a probe on, and as many to score it on", ge=50, le=10**6
     )
 
 
@@ -110,6 +111,7 @@ def prepare(config: Parameters) -> tuple[Setting, Latents, Latents]:
     The other settings of the page are variations of the base setting. Raises ValueError, one line,
     before any training.
     """
+    limits.writable(config.out_dir)
     pick_device(config.device)
     headline = Latents(config.content, config.styles, noise=config.noise)
     blocks = Latents(config.block_content, config.block_styles, noise=config.noise)
@@ -127,6 +129,8 @@ def prepare(config: Parameters) -> tuple[Setting, Latents, Latents]:
         probe=config.probe_samples,
         fresh=config.fresh,
     )
+    for latents in (headline, blocks):
+        build(replace(base, latents=latents), 0)
     return base, headline, blocks
 
 
@@ -152,7 +156,12 @@ def build(setting: Setting, seed: int) -> tuple[models.MultiSpace, Objective]:
     """
     torch.manual_seed(seed)
     spaces, device = setting.spaces, setting.on
-    encoder = models.mlp(setting.latents.dim, [setting.width] * setting.depth)
+
+    def encode() -> torch.nn.Module:
+        return models.mlp(setting.latents.dim, [setting.width] * setting.depth)
+
+    limits.network(encode, device, spaces.dim, "a smaller width or depth")
+    encoder = encode()
     several = list(setting.lambdas) or None
     weights = setting.lambdas[0] if len(setting.lambdas) == 1 else several
     objective = Objective(setting.family, spaces, weights, **dict(setting.options))

@@ -14,12 +14,14 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from msr.config import Config, Number, Numbers, Whole, Wholes, Words, choose
+from msr.config import Config, Number, Numbers, Place, Whole, Wholes, Words, choose
 from msr.losses import FAMILIES
+from msr.models import BACKBONES
 from msr.train import Training
 from msr.train.settings import Precision
 
 IF_GIVEN = "if given"  # recorded where it is not the default
+Seed = Annotated[Whole, Field(ge=0, le=10**9)]  # products of a seed fit into 64 bits
 
 
 def parameter(default: Any, description: str, *, decides: bool | str = True, **bounds: Any) -> Any:
@@ -43,11 +45,9 @@ class Parameters(Config):
     FIRST: ClassVar[tuple[str, ...]] = ()  # the parameters that people change most; shown first
 
     seeds: Whole = parameter(
-        3, "number of independent runs; tables show mean ± std", decides=False, ge=1
+        3, "number of independent runs; tables show mean ± std", decides=False, ge=1, le=1000
     )
-    seed: Whole = parameter(
-        0, "seed of the first run; the others take the next ones", decides=False, ge=0
-    )
+    seed: Seed = parameter(0, "seed of the first run; the others take the next ones", decides=False)
     precision: Precision = parameter(
         "auto", "bf16, float32, or auto: bf16 where the processor has it", decides=False
     )
@@ -57,7 +57,7 @@ class Parameters(Config):
     fresh: bool = parameter(
         False, "set aside earlier runs in out_dir and train again", decides=False
     )
-    out_dir: str = parameter("runs", "weights, logs and metrics.json go here", decides=False)
+    out_dir: Place = parameter("runs", "weights, logs and metrics.json go here", decides=False)
     profile: str = parameter(
         "standard", "name of the profile that made this page; only a label", decides=False
     )
@@ -179,7 +179,7 @@ class ImageParameters(Parameters):
 
     epochs: Whole = parameter(100, "passes over the training images", decides=False, ge=1)
     image_size: Whole = parameter(
-        0, "pixels a side; 0: rendered 48, a named set's own, else 64 (GPU: 224)", ge=0
+        0, "pixels a side; 0: rendered 48, a named set's own, else 64 (GPU: 224)", ge=0, le=4096
     )
     max_images: Whole = parameter(
         0, "largest number of training images; 0: all (rendered: 2000)", ge=0
@@ -229,7 +229,7 @@ class ImageParameters(Parameters):
         (), "widths of the projector's hidden layers; empty: follows the images"
     )
     separate_style: bool = parameter(False, "give the styles a projector of their own")
-    init: str = parameter(
+    init: Place = parameter(
         "", "trained weights to begin from: a file or a run's folder", decides=IF_GIVEN
     )
     backbone_rate: Number = parameter(
@@ -256,7 +256,7 @@ class ImageParameters(Parameters):
         0, "views per device at a time; 0: as many as fit (CPU: all)", decides=False, ge=0
     )
     compile: bool = parameter(False, "compile the network with torch.compile", decides=False)
-    devices: Whole = parameter(1, "processes that train together", decides=False, ge=1)
+    devices: Whole = parameter(1, "processes that train together", decides=False, ge=1, le=1024)
     sync_batchnorm: bool = parameter(
         True, "batch normalisation over the images of all devices", decides=False
     )
@@ -273,6 +273,13 @@ class ImageParameters(Parameters):
         if family:
             choose("family", family, FAMILIES)
         return family
+
+    @field_validator("backbone")
+    @classmethod
+    def _known_backbone(cls, backbone: str) -> str:
+        if backbone:
+            choose("backbone", backbone, BACKBONES)
+        return backbone
 
     def training(self, **more: Any) -> Training:
         """Return the hyperparameters of training that this record holds.

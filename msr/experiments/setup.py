@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from msr import dist, evaluate, models, weights
 from msr.data import Batches, Images
 from msr.data.images import in_memory
-from msr.experiments import processes
+from msr.experiments import limits, processes
 from msr.experiments.parameters import ImageParameters
 from msr.objective import Objective
 from msr.report import Facts
@@ -74,16 +75,32 @@ class Plan:
                 f"backbone_rate {c.backbone_rate:g} without init: it is the rate of a backbone "
                 "that begins from trained weights; give init, or backbone_rate 1"
             )
+        most = max(8, os.cpu_count() or 1)
+        if self.device.type == "cpu" and dist.world_size() == 1 and c.devices > most:
+            raise ValueError(
+                f"devices {c.devices} on a CPU of {os.cpu_count()} cores; give {most} or fewer"
+            )
         if c.batch_size % c.devices:
             raise ValueError(
                 f"batch_size {c.batch_size} does not divide over {c.devices} devices; "
                 "give a multiple"
+            )
+        if self.training.warmup_epochs > self.training.epochs:
+            raise ValueError(
+                f"warmup_epochs {self.training.warmup_epochs:g} is more than the "
+                f"{self.training.epochs} epochs; give at most that"
             )
         if self.views.paired and c.batch_size < groups + 1:
             raise ValueError(
                 f"batch_size {c.batch_size} is too small for paired views with {groups} groups; "
                 f"give {groups + 1} or more"
             )
+        limits.network(
+            lambda: models.build(**self.network()),
+            self.device,
+            self.spaces.dim,
+            "smaller sizes, hidden, width or image_size",
+        )
         self.build(0)
 
     def _check_gpus(self) -> None:

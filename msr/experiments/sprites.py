@@ -10,11 +10,12 @@ import torch
 from pydantic import field_validator
 
 from msr.augment.presets import SPRITE_PRESETS, pipelines
-from msr.config import Number, Numbers, Whole, Wholes, choose
+from msr.config import Number, Numbers, Place, Whole, Wholes, choose
 from msr.data import Images, dsprites
 from msr.data.images import at_most
 from msr.evaluate import dci, probes
-from msr.experiments.parameters import ImageParameters, parameter
+from msr.experiments import limits
+from msr.experiments.parameters import ImageParameters, Seed, parameter
 from msr.experiments.setup import ImageRun, Plan, Row, Setup
 from msr.spaces import Spaces
 from msr.train import pick_device
@@ -39,11 +40,11 @@ class Parameters(ImageParameters):
     )
 
     epochs: Whole = parameter(20, "passes over the training images", decides=False, ge=1)
-    seed: Whole = parameter(
-        20, "seed of the first run; the others take the next ones", decides=False, ge=0
+    seed: Seed = parameter(
+        20, "seed of the first run; the others take the next ones", decides=False
     )
     max_images: Whole = parameter(20000, "training images, drawn from 7,372,800 sprites", ge=2)
-    image_size: Whole = parameter(32, "pixels a side; the original dSprites has 64", ge=16)
+    image_size: Whole = parameter(32, "pixels a side; the original dSprites has 64", ge=16, le=4096)
     family: str = parameter("entropy", "simclr, vicreg, barlow, entropy")
     sizes: Wholes = parameter((4, 3, 5), "dimensions of content and of each style space")
     lambdas: Numbers = parameter((1.0,), "λ: weight of each space's alignment, or one for all")
@@ -59,7 +60,7 @@ class Parameters(ImageParameters):
     dual_warmup_epochs: Number | None = parameter(
         None, "epochs before the dual ascent begins; None: a tenth of all", ge=0
     )
-    out_dir: str = parameter(
+    out_dir: Place = parameter(
         "runs/sprites", "weights, logs and metrics.json go here", decides=False
     )
 
@@ -67,12 +68,13 @@ class Parameters(ImageParameters):
     continuous: bool = parameter(
         False, "draw factors and hue from continuous ranges, not from a grid"
     )
-    npz: str = parameter("", "path of the original dSprites file; empty: sprites are rendered")
+    npz: Place = parameter("", "path of the original dSprites file; empty: sprites are rendered")
     probe_images: Whole = parameter(
         4000,
         "sprites to fit probes on, and as many held-out ones to score on",
         decides=False,
         ge=50,
+        le=10**6,
     )
     study_epochs: Whole = parameter(
         0, "epochs of each run in a study; 0: a quarter of epochs", decides=False, ge=0
@@ -98,8 +100,10 @@ def prepare(config: Parameters) -> Setup:
             f"batch_size {config.batch_size} is larger than the {config.max_images} training "
             f"images; give {config.max_images} or less"
         )
+    limits.writable(config.out_dir)
     plan = planned(config)
     plan.check()
+    limits.rendered(config.max_images + config.probe_images, config.image_size, "max_images")
     train, val = dsprites.load(
         n_train=config.max_images,
         n_val=config.probe_images,

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from pydantic import field_validator
 
-from msr.config import Whole, Words
+from msr.config import Place, Whole, Words
 from msr.data import Images, dsprites, load, trifeature
 from msr.data.torchvision_sets import held
 from msr.evaluate import STREAM, classifier
+from msr.experiments import limits
 from msr.experiments.earlier import Earlier, read
-from msr.experiments.imagenet import FolderParameters, load_data, plan
-from msr.experiments.parameters import parameter
+from msr.experiments.imagenet import LARGE, FolderParameters, load_data, plan
+from msr.experiments.parameters import Seed, parameter
 from msr.experiments.setup import ImageRun, Row, Setup
 from msr.train import pick_device
 
@@ -51,25 +52,29 @@ class Parameters(FolderParameters):
     )
 
     epochs: Whole = parameter(40, "passes over the training images", decides=False, ge=1)
-    seed: Whole = parameter(
-        10, "seed of the first run; the others take the next ones", decides=False, ge=0
+    seed: Seed = parameter(
+        10, "seed of the first run; the others take the next ones", decides=False
     )
-    out_dir: str = parameter(
+    out_dir: Place = parameter(
         "runs/transfer", "weights, logs and metrics.json go here", decides=False
     )
     tasks: Words = parameter(
         (), 'folders, such as ["content:FOLDER", "spatial:OTHER"]; empty: rendered', decides=False
     )
     task_images: Whole = parameter(
-        1000, "images of each task to fit on, and as many to score on", decides=False, ge=50
+        1000,
+        "images of each task to fit on, and as many to score on",
+        decides=False,
+        ge=50,
+        le=10**6,
     )
     shots: Whole = parameter(
         0, "images per class that the probe sees; 0: all of them", decides=False, ge=0
     )
     n_l2: Whole = parameter(
-        9, "number of penalties that the probe chooses among", decides=False, ge=1
+        9, "number of penalties that the probe chooses among", decides=False, ge=1, le=100
     )
-    trained: str = parameter(
+    trained: Place = parameter(
         "", "networks trained earlier: runs/imagenet, one run's folder, …", decides=False
     )
 
@@ -104,6 +109,8 @@ def prepare(config: Parameters) -> Setup | Earlier:
     Then load the images to train on, unless `trained` is given: those networks are only read.
     Raises ValueError, one line, before any training.
     """
+    limits.writable(config.out_dir)
+    limits.rendered(4 * config.task_images, config.image_size or LARGE, "task_images")
     if config.trained:
         found = read(config, config.trained, pick_device(config.device))
         check(config.tasks)

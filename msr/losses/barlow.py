@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from msr import dist
-from msr.losses.family import Family
+from msr.losses.family import Family, Weight
 from msr.spaces import Spaces
 
 
@@ -34,7 +34,7 @@ def align(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     return (1 - (query * key).mean(dim=0)).square().sum()
 
 
-def spread(z: torch.Tensor, beta: float = 0.0051) -> torch.Tensor:
+def spread(z: torch.Tensor, beta: Weight = 0.0051) -> torch.Tensor:
     """Return β Σ_{i≠j} R_ij² over the joint embedding, averaged over the keys.
 
     z [V, B, D], query first; R [D, D] is the cross-correlation of the query and a key.

@@ -11,7 +11,7 @@ import math
 import torch
 
 from msr import dist
-from msr.losses.family import Family
+from msr.losses.family import Family, Temperature
 from msr.losses.pairwise import log_sum_exp
 from msr.spaces import Spaces
 
@@ -25,12 +25,12 @@ def normalise(z: torch.Tensor, spaces: Spaces) -> torch.Tensor:
     return (z - everything.mean(dim=0)) / (everything.var(dim=0, unbiased=False) + 1e-5).sqrt()
 
 
-def align(query: torch.Tensor, key: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+def align(query: torch.Tensor, key: torch.Tensor, temperature: Temperature = 1.0) -> torch.Tensor:
     """Return mean_i ‖z_q − z_k‖² / (2τ²); query and key [B, d] are standardised."""
     return (query - key).square().sum(dim=1).mean() / (2 * temperature**2)
 
 
-def spread(z: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+def spread(z: torch.Tensor, temperature: Temperature = 1.0) -> torch.Tensor:
     """Return mean_i log 1/(N−1) Σ_{j≠i} exp(−‖z_i − z_j‖² / (2τ²)), averaged over query and key 0.
 
     z [V, B, D] is standardised; i and j are images within one view, j over the N images of the
@@ -57,7 +57,9 @@ def parzen(z: torch.Tensor, temperature: float) -> torch.Tensor:
     return (log_sum - math.log(N - 1)).mean()
 
 
-def violation(align: torch.Tensor, sizes: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+def violation(
+    align: torch.Tensor, sizes: torch.Tensor, temperature: Temperature = 1.0
+) -> torch.Tensor:
     """Return the mean squared distance per dimension of each space; align and sizes [M + 1]."""
     return 2 * temperature**2 * align / sizes
 

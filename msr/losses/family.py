@@ -6,13 +6,16 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import torch
+from pydantic import Field, create_model
 
-from msr.config import nearest
+from msr.config import Config, Number, nearest
 
 Term = Callable[..., torch.Tensor]
+Temperature = Annotated[Number, Field(ge=0.001, le=1000)]  # a loss divides by its square
+Weight = Annotated[Number, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,21 @@ class Family:
             found |= _options(term)
         return found
 
+    def _declared(self) -> dict[str, Any]:
+        """Return {setting: (its type, its default)}."""
+        found: dict[str, Any] = {}
+        for term in (self.normalise, self.align, self.spread, self.violation):
+            function = term.func if isinstance(term, functools.partial) else term
+            types = get_type_hints(function, include_extras=True)
+            found |= {k: (types.get(k, Any), value) for k, value in _options(term).items()}
+        return found
+
     def with_settings(self, settings: dict[str, Any]) -> Family:
-        """Return the family with some settings fixed; raises ValueError for an unknown one."""
+        """Return the family with some settings fixed.
+
+        Raises ValueError, one line, for an unknown setting, and for a value that is not what the
+        terms declare for it.
+        """
         for name in settings:
             if name not in self.settings:
                 known = ", ".join(sorted(self.settings))
@@ -55,6 +71,9 @@ class Family:
                     f"unknown setting '{name}' of family '{self.name}'"
                     f"{nearest(name, self.settings)}; it has: {known}"
                 )
+
+        checked = create_model(f"Settings of {self.name}", __base__=Config, **self._declared())
+        settings = {name: getattr(checked(**settings), name) for name in settings}
 
         def fix(term: Term) -> Term:
             own = {name: settings[name] for name in _options(term) if name in settings}

@@ -7,15 +7,18 @@ M = 0 is then NT-Xent.
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 import torch.nn.functional as F
 
 from msr import dist
-from msr.losses.family import Family
+from msr.losses.family import Family, Temperature
 from msr.losses.pairwise import log_sum_exp
 from msr.spaces import Spaces
 
-DENOMINATORS = ("decoupled", "ntxent")
+Denominator = Literal["decoupled", "ntxent"]
+DENOMINATORS: tuple[str, ...] = get_args(Denominator)
 
 
 def normalise(z: torch.Tensor, spaces: Spaces) -> torch.Tensor:
@@ -23,13 +26,13 @@ def normalise(z: torch.Tensor, spaces: Spaces) -> torch.Tensor:
     return spaces.join({name: F.normalize(part, dim=-1) for name, part in spaces.split(z).items()})
 
 
-def align(query: torch.Tensor, key: torch.Tensor, temperature: float = 0.15) -> torch.Tensor:
+def align(query: torch.Tensor, key: torch.Tensor, temperature: Temperature = 0.15) -> torch.Tensor:
     """Return −mean_i ⟨u_q, u_k⟩ / τ; query and key [B, d] are unit vectors."""
     return -(query * key).sum(dim=1).mean() / temperature
 
 
 def spread(
-    u: torch.Tensor, temperature: float = 0.15, denominator: str = "decoupled"
+    u: torch.Tensor, temperature: Temperature = 0.15, denominator: Denominator = "decoupled"
 ) -> torch.Tensor:
     """Return mean_a log Σ_n exp(⟨v_a, v_n⟩ / τ), v = u / √(M + 1).
 
@@ -56,7 +59,9 @@ def spread(
     return log_sum_exp(anchors, others, 1 / temperature, None, hide).mean()
 
 
-def violation(align: torch.Tensor, sizes: torch.Tensor, temperature: float = 0.15) -> torch.Tensor:
+def violation(
+    align: torch.Tensor, sizes: torch.Tensor, temperature: Temperature = 0.15
+) -> torch.Tensor:
     """Return the mean of 1 − cosine in each space, in [0, 2], from align [M + 1]."""
     return temperature * align + 1
 

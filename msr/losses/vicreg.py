@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from msr import dist
-from msr.losses.family import Family
+from msr.losses.family import Family, Weight
 from msr.spaces import Spaces
 
 
@@ -23,7 +23,7 @@ def align(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     return (query - key).square().mean()
 
 
-def spread(z: torch.Tensor, variance: float = 25.0, covariance: float = 1.0) -> torch.Tensor:
+def spread(z: torch.Tensor, variance: Weight = 25.0, covariance: Weight = 1.0) -> torch.Tensor:
     """Return μ · mean_d max(0, 1 − √(Var_d + 1e-4)) + ν · 2 · Σ_{i≠j} Cov_ij² / D.
 
     z [V, B, D]. variance: μ; covariance: ν. Both terms are averaged over views. Var and Cov are

@@ -7,6 +7,8 @@ import ctypes
 
 import torch
 
+from msr.config import LONGEST, shown
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device of this name; "auto" is cuda if there is a GPU, else cpu.
@@ -17,11 +19,11 @@ def pick_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).tolist()  # "meta" holds no numbers
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0][:LONGEST]
         raise ValueError(
-            f"device '{name}' cannot be used here ({reason}); choose auto, cpu, cuda or cuda:0"
+            f"device {shown(name)} cannot be used here ({reason}); choose auto, cpu, cuda or cuda:0"
         ) from None
     return device
 
