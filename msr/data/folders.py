@@ -214,10 +214,10 @@ def _in_classes(found: Found, there: Place, classes: list[str], here: Place) -> 
             return replace(found, label=label)
     if lacking == [""]:
         raise ValueError(
-            f"'{there.text}' is a flat folder of {len(found.label):,} held-out images without "
-            f"classes, but '{here.text}' has class folders; move the images into class folders, "
-            f"or put {ground_truth.TRUTH} with meta.mat, {ground_truth.SOLUTION} or a text of "
-            "lines 'file class' beside them"
+            f"'{there.text}' is {'shards' if there.shards else 'a flat folder'} of "
+            f"{len(found.label):,} held-out images without classes, but '{here.text}' has class "
+            f"folders; move the images into class folders, or put {ground_truth.TRUTH} with "
+            f"meta.mat, {ground_truth.SOLUTION} or a text of lines 'file class' beside them"
         )
     if lacking:
         raise ValueError(
