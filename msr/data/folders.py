@@ -74,7 +74,7 @@ def folders(
     no image, if fewer than 10 images are to be split at random, or if the held-out images have a
     class that training lacks.
     """
-    if not Path(data_dir).expanduser().is_dir() and not shards.is_pattern(data_dir):
+    if not os.path.isdir(os.path.expanduser(data_dir)) and not shards.is_pattern(data_dir):
         raise ValueError(
             f"data_dir '{data_dir}' is not a folder (nor one of "
             f"{', '.join(torchvision_sets.TORCHVISION)}, nor a pattern of tar files); "
