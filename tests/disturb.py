@@ -1,4 +1,4 @@
-"""What goes wrong in a week: a driver that disturbs a run, again and again, and checks what is left.
+"""What goes wrong in a week: a driver that disturbs a run again and again, and checks it.
 
     python tests/disturb.py --minutes 60
 

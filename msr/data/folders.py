@@ -76,7 +76,7 @@ def folders(
     no image, if fewer than 10 images are to be split at random, or if the held-out images have a
     class that training lacks.
     """
-    if not Path(data_dir).expanduser().is_dir() and not shards.is_pattern(data_dir):
+    if not os.path.isdir(os.path.expanduser(data_dir)) and not shards.is_pattern(data_dir):
         raise ValueError(
             f"data_dir '{data_dir}' is not a folder (nor one of "
             f"{', '.join(torchvision_sets.TORCHVISION)}, nor a pattern of tar files); "
@@ -216,10 +216,10 @@ def _in_classes(found: Found, there: Place, classes: list[str], here: Place) -> 
             return replace(found, label=label)
     if lacking == [""]:
         raise ValueError(
-            f"'{there.text}' is a flat folder of {len(found.label):,} held-out images without "
-            f"classes, but '{here.text}' has class folders; move the images into class folders, "
-            f"or put {ground_truth.TRUTH} with meta.mat, {ground_truth.SOLUTION} or a text of "
-            "lines 'file class' beside them"
+            f"'{there.text}' is {'shards' if there.shards else 'a flat folder'} of "
+            f"{len(found.label):,} held-out images without classes, but '{here.text}' has class "
+            f"folders; move the images into class folders, or put {ground_truth.TRUTH} with "
+            f"meta.mat, {ground_truth.SOLUTION} or a text of lines 'file class' beside them"
         )
     if lacking:
         raise ValueError(

@@ -47,9 +47,9 @@ def find(data_dir: str, val_dir: str) -> tuple[Place, Place | None]:
     a pattern of tar files, or if the training images lie in it.
     """
     root, train_dir = Path(data_dir).expanduser(), data_dir
-    if (root / "train").is_dir():
+    if os.path.isdir(root / "train"):  # unlike Path.is_dir, False where nothing may be read
         train_dir = str(root / "train")
-        inside = [str(root / name) for name in VAL_NAMES if (root / name).is_dir()]
+        inside = [str(root / name) for name in VAL_NAMES if os.path.isdir(root / name)]
         val_dir = val_dir or next(iter(inside), "")
     _check_val_dir(train_dir, val_dir)
     mine, beside = by_name(train_dir)
@@ -77,7 +77,7 @@ def _check_val_dir(train_dir: str, val_dir: str) -> None:
     """Raise ValueError, one line, for a val_dir that is no place, or contains train_dir."""
     if not val_dir:
         return
-    if not Path(val_dir).expanduser().is_dir() and not shards.is_pattern(val_dir):
+    if not os.path.isdir(os.path.expanduser(val_dir)) and not shards.is_pattern(val_dir):
         raise ValueError(f"val_dir '{val_dir}' is not a folder, nor a pattern of tar files")
     train, val = (Path(os.path.realpath(os.path.expanduser(d))) for d in (train_dir, val_dir))
     if train == val or val in train.parents:

@@ -112,7 +112,7 @@ def window(group: torch.Tensor, label: torch.Tensor | None) -> int:
     if label is None or not len(group):
         return WINDOW
     # the classes of each shard, and those of a random draw of n images: E = Σ_c 1 − (1 − p_c)ⁿ
-    pairs = torch.stack([group, label], dim=1).unique(dim=0)
+    pairs = (group * (int(label.max()) + 1) + label).unique()
     share = label.bincount().double() / len(label)
     counts, shards_of = group.bincount()[group.unique()].unique(return_counts=True)
     expected = sum(

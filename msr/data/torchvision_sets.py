@@ -67,21 +67,21 @@ def torchvision_name(data_dir: str | Path) -> str | None:
     """
     root, name = Path(data_dir).expanduser(), str(data_dir).lower()
     for other, known in TORCHVISION.items():
-        if root.is_dir() and Path(os.path.abspath(root)).name == known.folder:
+        if os.path.isdir(root) and Path(os.path.abspath(root)).name == known.folder:
             return other
-    inside = [other for other, known in TORCHVISION.items() if (root / known.folder).is_dir()]
+    inside = [other for other, known in TORCHVISION.items() if os.path.isdir(root / known.folder)]
     if len(inside) > 1:
         folders = " or ".join(str(root / TORCHVISION[other].folder) for other in inside)
         raise ValueError(f"data_dir '{data_dir}' holds {' and '.join(inside)}; give {folders}")
     if inside:
         return inside[0]
-    return name if name in TORCHVISION and not root.is_dir() else None
+    return name if name in TORCHVISION and not os.path.isdir(root) else None
 
 
 def home_of(data_dir: str | Path) -> Path:
     """Return the folder for torchvision that holds the set which `data_dir` stands for."""
     root = Path(data_dir).expanduser()
-    if not root.is_dir():
+    if not os.path.isdir(root):
         return cache_home()
     own = Path(os.path.abspath(root)).name in {known.folder for known in TORCHVISION.values()}
     return Path(os.path.abspath(root)).parent if own else root

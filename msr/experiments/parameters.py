@@ -29,7 +29,7 @@ def parameter(default: Any, description: str, *, decides: bool | str = True, **b
 
     decides: whether the field is recorded in a run's config.json (see `deciding`), always or
     IF_GIVEN. The settings of training are recorded there in any case. A run is resumed only if its
-    record is the same.
+    record is the same; data_dir and val_dir may differ if the images are the same.
     """
     extra: dict[str, Any] = {"decides": decides}
     return Field(default, description=description, json_schema_extra=extra, **bounds)
