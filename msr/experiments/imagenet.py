@@ -20,6 +20,7 @@ from msr.data.images import at_most
 from msr.data.torchvision_sets import TORCHVISION, torchvision_name
 from msr.experiments.parameters import ImageParameters, parameter
 from msr.experiments.setup import Plan, Setup
+from msr.report.names import code
 from msr.spaces import Spaces
 from msr.train import pick_device
 from msr.views import Views
@@ -203,7 +204,7 @@ def read_images(config: Any, max_val: int, device: torch.device) -> tuple[Images
             val_dir=config.val_dir,
             max_bad=config.max_bad,
         )
-        return train, val, f"the images in `{Path(config.data_dir).name}`"
+        return train, val, f"the images in {code(Path(config.data_dir).name)}"
     name = config.data_dir or "shapes"
     n = config.max_images or N_SHAPES
     train, val = RENDERED[name](
