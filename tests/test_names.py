@@ -9,7 +9,7 @@ from myst_parser.mdit_to_docutils.base import DocutilsRenderer
 from myst_parser.parsers.mdit import create_md_parser
 
 from msr.report import Facts, galleries, over_seeds, plots, sentences, tables
-from msr.report.names import plain
+from msr.report.names import code, plain
 from msr.report.verdict import paired
 
 HOSTILE = (
@@ -31,6 +31,7 @@ HOSTILE = (
     "two\nlines",
     "bytes \udcff, nul \x00",
     "right \u202e to left",
+    "_a_ __b__ c_d",
     "plain name",
 )
 TEXT = ("text", "code_inline", "softbreak")  # tokens that show what is written and no more
@@ -73,11 +74,8 @@ def test_a_name_is_shown_as_it_is_in_every_table(name):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_is_shown_as_it_is_in_a_sentence(name):
-    from msr.report.names import code
-
-    facts = Facts(
-        f"the images in {code(name)}", 1, 1, 16, 1, 1, "simclr", "cnn", {"h": 1}, 1, "cpu"
-    )
+    source = f"the images in {code(name)}"
+    facts = Facts(source, 1, 1, 16, 1, 1, "simclr", "cnn", {"h": 1}, 1, "cpu")
     found = tokens(sentences.made_by("imagenet", name, facts))
     kinds = {token.type for token in found if token.type not in ("inline", *TEXT)}
     assert kinds == {"paragraph_open", "paragraph_close", "strong_open", "strong_close"}

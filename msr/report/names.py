@@ -18,8 +18,12 @@ def plain(name: str) -> str:
 
 
 def markdown(name: str) -> str:
-    """Return a name as Markdown that shows exactly it, in a sentence or a cell of a table."""
-    return re.sub(r"([\\`*_{}\[\]<>#|$~&@])", r"\\\1", plain(name))
+    """Return a name as Markdown that shows exactly it, in a sentence or a cell of a table.
+
+    A `_` between two letters or digits means nothing in Markdown, and stays as it is.
+    """
+    special = r"([\\`*{}\[\]<>#|$~&@]|(?<![^\W_])_|_(?![^\W_]))"
+    return re.sub(special, r"\\\1", plain(name))
 
 
 def code(name: str) -> str:

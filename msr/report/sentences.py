@@ -99,8 +99,8 @@ def numerical_by(
         f"**This page drew its own latents**: {content} dimensions of content, "
         f"{' + '.join(map(str, styles))} of style.",
         f"Profile {code(profile)}: {steps:,} steps of {batch_size:,} fresh latents, an encoder "
-        f"with {depth} layers of width {width}, {_counted(seeds, 'seed')}, on {device}; probes fitted "
-        f"on {probe_samples:,} samples and scored on {probe_samples:,} others.",
+        f"with {depth} layers of width {width}, {_counted(seeds, 'seed')}, on {device}; probes "
+        f"fitted on {probe_samples:,} samples and scored on {probe_samples:,} others.",
         SHORT.get(profile, ""),
     ]
     return " ".join(part for part in parts if part)

@@ -130,10 +130,7 @@ def verdicts(found: Mapping[str, Mapping[str, Verdict]]) -> str:
     comparisons have the same targets.
     """
     rows = [
-        [
-            markdown(target),
-            *(f"{difference(v[target])}, {compared(v[target])}" for v in found.values()),
-        ]
-        for target in next(iter(found.values()))
+        [markdown(name), *(f"{difference(v[name])}, {compared(v[name])}" for v in found.values())]
+        for name in next(iter(found.values()))
     ]
     return f"{_markdown(['', *found], rows)}\n\n{NOTE}"
