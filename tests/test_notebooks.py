@@ -4,6 +4,9 @@ from pathlib import Path
 
 import papermill
 import pytest
+import torch
+
+from msr import evaluate
 
 ROOT = Path(__file__).resolve().parent.parent
 WRONG = {
@@ -30,24 +33,29 @@ def test_an_unknown_parameter_stops_a_notebook_before_any_work(name, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_readmes_program(photographs, tmp_path, monkeypatch):
-    """The program of the README, with small numbers in place of its own."""
+@pytest.mark.parametrize("on_files", [False, True])
+def test_the_readmes_program(on_files, photographs, tmp_path, monkeypatch):
+    """The program of the README, with smaller numbers; also with its line for a user's images."""
     program = (ROOT / "README.md").read_text().split("```python\n")[-1].split("```")[0]
-    for before, after in (
-        ('"FOLDER"', repr(str(photographs))),
-        ("size=64", "size=16"),
+    changes = [
+        ("n_train=1000", "n_train=48"),
         ("(64, 32, 32)", "(4, 2, 2)"),
-        ('"medium", 64', '"medium", 16'),
-        ('"resnet18", 64', '"resnet18", 16'),
+        ("32)", "16)"),
         ("Batches(data, 128)", "Batches(data, 8)"),
         ("epochs=10", "epochs=1, batch_size=8"),
-        ("3, 64, 64", "3, 16, 16"),
-    ):
+        ("arange(100)", "arange(20)"),
+    ]
+    if on_files:
+        changes += [("# data, held_out", "data, held_out"), ('"FOLDER"', repr(str(photographs)))]
+    for before, after in changes:
         assert before in program, before
         program = program.replace(before, after)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(program, names)
-    assert names["spaces"].split(names["z"])["appearance"].shape == (2, 2)
-    assert (tmp_path / "runs" / "mine" / "model.safetensors").exists() and names["log"]
+    assert names["features"]["appearance"].shape == (20, 2) and names["log"]
+    assert (tmp_path / "runs" / "mine" / "model.safetensors").exists()
+    images = names["held_out"].loaded[:20]
+    expected = evaluate.embed(names["model"], images, names["views"].query)["h"]
+    torch.testing.assert_close(names["features"]["h"], torch.from_numpy(expected))
     assert program.count("import ") == 2

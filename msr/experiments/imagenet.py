@@ -22,6 +22,7 @@ from msr.data.torchvision_sets import TORCHVISION, torchvision_name
 from msr.experiments import limits
 from msr.experiments.parameters import ImageParameters, parameter
 from msr.experiments.setup import Plan, Setup
+from msr.report.names import code
 from msr.spaces import Spaces
 from msr.train import pick_device
 from msr.views import Views
@@ -210,7 +211,7 @@ def read_images(config: Any, max_val: int, device: torch.device) -> tuple[Images
             max_bad=config.max_bad,
             decode_val=False,
         )
-        return train, val, f"the images in `{Path(config.data_dir).name}`"
+        return train, val, f"the images in {code(Path(config.data_dir).name)}"
     name = config.data_dir or "shapes"
     n = config.max_images or N_SHAPES
     if config.batch_size > n:

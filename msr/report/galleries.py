@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from msr.report.names import drawn
 from msr.report.plots import COLORS, color, figure
 
 Images = Any  # [n, 3, S, S], an array, a tensor or a list of images
@@ -100,7 +101,7 @@ def sheet(rows: Mapping[str, Images]) -> Figure:
             axis.spines[:].set_visible(False)
         for axis, image in zip(line, images):
             _picture(axis, image)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+        line[0].set_ylabel(drawn(name), rotation=0, ha="right", va="center", fontsize=10)
     return fig
 
 
@@ -115,7 +116,7 @@ def columns_of(
     n = len(next(iter(images.values()), ()))
     fig, axes = figure(n, len(images), width=0.95, height=0.95)
     for line, (name, column) in zip(axes.T, images.items()):
-        line[0].set_title(name, fontsize=9, fontweight="bold")
+        line[0].set_title(drawn(name), fontsize=9, fontweight="bold")
         verdicts = (right or {}).get(name)
         for i, (axis, image) in enumerate(zip(line, column)):
             _picture(axis, image)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from msr.report.metrics import Table
+from msr.report.names import drawn
 from msr.report.verdict import Verdict
 
 # One colour per kind of space, the same on every page (Okabe & Ito: distinct for colour-blind
@@ -186,9 +187,10 @@ def _frame(
     axis: Axes, rows: Sequence[str], columns: Sequence[str], names: Mapping[str, str]
 ) -> None:
     """Label the rows and columns of a heat map, and separate its cells by white lines."""
-    below = [names.get(column, column.replace("_", " ")) for column in columns]
+    below = [drawn(names.get(column, column.replace("_", " "))) for column in columns]
+    beside = [drawn(names.get(row, row.replace("_", " "))) for row in rows]
     axis.set_xticks(range(len(columns)), below, rotation=35, ha="right")
-    axis.set_yticks(range(len(rows)), [names.get(row, row.replace("_", " ")) for row in rows])
+    axis.set_yticks(range(len(rows)), beside)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set_xticks(np.arange(len(columns) - 1) + 0.5, minor=True)
@@ -231,7 +233,7 @@ def dots(tables: Mapping[str, Table], targets: Sequence[str]) -> Figure:
 
 def _rows(axis: Axes, title: str, labels: Sequence[str], shown: bool = True) -> None:
     """Give a panel its title and one line per label, the first on top."""
-    axis.set_yticks(range(len(labels)), labels if shown else [""] * len(labels))
+    axis.set_yticks(range(len(labels)), [drawn(label) if shown else "" for label in labels])
     axis.set_ylim(max(1, len(labels)) - 0.5, -0.5)
     axis.grid(axis="x", color=GRID, lw=0.6)
     axis.set_title(title, loc="left")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from msr.report.metrics import Table
+from msr.report.names import code
 from msr.report.tables import difference, number, show, words
 from msr.report.verdict import NOTE, between, compared, leads, located, promised
 
@@ -51,7 +52,7 @@ def made_by(notebook: str, profile: str, facts: Facts) -> str:
     parts = [
         f"**This page ran on {facts.source}**: {facts.n_train:,} images for training, "
         f"{facts.n_val:,} held out, {facts.image_size} px.",
-        f"Profile `{profile}`: {_counted(facts.epochs, 'epoch')} with batches of "
+        f"Profile {code(profile)}: {_counted(facts.epochs, 'epoch')} with batches of "
         f"{facts.batch_size}, family `{facts.family}`, backbone `{facts.backbone}`, spaces "
         f"{sizes}, {_counted(facts.seeds, 'seed')}, on {facts.device}{_probed(facts.probed)}.",
         (SHORT | {"standard": further}).get(profile, ""),
@@ -98,9 +99,9 @@ def numerical_by(
     parts = [
         f"**This page drew its own latents**: {content} dimensions of content, "
         f"{' + '.join(map(str, styles))} of style.",
-        f"Profile `{profile}`: {steps:,} steps of {batch_size:,} fresh latents, an encoder with "
-        f"{depth} layers of width {width}, {_counted(seeds, 'seed')}, on {device}; probes fitted "
-        f"on {probe_samples:,} samples and scored on {probe_samples:,} others.",
+        f"Profile {code(profile)}: {steps:,} steps of {batch_size:,} fresh latents, an encoder "
+        f"with {depth} layers of width {width}, {_counted(seeds, 'seed')}, on {device}; probes "
+        f"fitted on {probe_samples:,} samples and scored on {probe_samples:,} others.",
         SHORT.get(profile, ""),
     ]
     return " ".join(part for part in parts if part)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from msr.report.metrics import Cell, Table
+from msr.report.names import markdown
 from msr.report.verdict import NOTE, Verdict, between, compared
 
 # ------------------------------------------------------------------------------ numbers and names
@@ -36,8 +37,9 @@ def difference(verdict: Verdict) -> str:
 
 
 def words(target: str) -> str:
-    """Return a target's name as it is shown to a reader: "crop x" for "crop_x"."""
-    return target.replace("_linear", " (linear)").replace("_knn", " (kNN)").replace("_", " ")
+    """Return a target's name in Markdown, as it is shown to a reader: "crop x" for "crop_x"."""
+    shown = target.replace("_linear", " (linear)").replace("_knn", " (kNN)").replace("_", " ")
+    return markdown(shown)
 
 
 def columns(
@@ -71,7 +73,7 @@ def table(metrics: Table, names: Mapping[str, str] | None = None) -> str:
     """Return a whole table of metrics in Markdown; names: {row: label to show instead}."""
     targets = list(next(iter(metrics.values()), {}))
     rows = [
-        [(names or {}).get(row, row), *(show(cells[target]) for target in targets)]
+        [(names or {}).get(row, markdown(row)), *(show(cells[target]) for target in targets)]
         for row, cells in metrics.items()
     ]
     return _markdown(["", *(words(target) for target in targets)], rows)
@@ -105,7 +107,7 @@ def listed(tasks: Sequence[tuple[str, str, int, int, int, float]]) -> str:
     images to score on, and the share of the commonest class among the scored images.
     """
     rows = [
-        [name, kind, str(classes), f"{fit:,}, {score:,}", f"{commonest:.2f}"]
+        [markdown(name), kind, str(classes), f"{fit:,}, {score:,}", f"{commonest:.2f}"]
         for name, kind, classes, fit, score, commonest in tasks
     ]
     head = ["task", "kind", "classes", "images to fit, to score", "commonest class"]
@@ -140,7 +142,7 @@ def verdicts(found: Mapping[str, Mapping[str, Verdict]]) -> str:
     if not found:
         return ""
     rows = [
-        [target, *(f"{difference(v[target])}, {compared(v[target])}" for v in found.values())]
-        for target in next(iter(found.values()))
+        [markdown(name), *(f"{difference(v[name])}, {compared(v[name])}" for v in found.values())]
+        for name in next(iter(found.values()))
     ]
     return f"{_markdown(['', *found], rows)}\n\n{NOTE}"

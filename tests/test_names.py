@@ -1,0 +1,102 @@
+"""Names of folders and classes that mean something to Markdown, HTML, LaTeX or matplotlib."""
+
+import io
+
+import numpy as np
+import pytest
+from myst_parser.config.main import MdParserConfig
+from myst_parser.mdit_to_docutils.base import DocutilsRenderer
+from myst_parser.parsers.mdit import create_md_parser
+
+from msr.report import Facts, galleries, over_seeds, plots, sentences, tables
+from msr.report.names import code, plain
+from msr.report.verdict import paired
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "a|b",
+    "$\\frac{$",
+    "$x$ and $$y$$",
+    "*bold* _and_ `code`",
+    "`",
+    "``two`` ",
+    "{raw}`html`",
+    "[click](javascript:alert(1))",
+    "![x](y)",
+    "back\\slash\\",
+    "\\$\\|",
+    "&lt;b&gt; &amp;",
+    "# ~~gone~~",
+    "two\nlines",
+    "bytes \udcff, nul \x00",
+    "right \u202e to left",
+    "_a_ __b__ c_d",
+    "plain name",
+)
+TEXT = ("text", "code_inline", "softbreak")  # tokens that show what is written and no more
+
+
+def tokens(source):
+    """The tokens that the book's parser finds, those in lines too."""
+    extensions = {"dollarmath", "colon_fence", "linkify", "strikethrough", "attrs_inline"}
+    parser = create_md_parser(MdParserConfig(enable_extensions=extensions), DocutilsRenderer)
+    found = parser.parse(source)
+    return [inner for token in found for inner in (token, *(token.children or ()))]
+
+
+def cells(source):
+    """The text of each cell of the one table in a Markdown source; nothing else may be in it."""
+    found, inside = [], False
+    for token in tokens(source):
+        inside = token.type in ("th_open", "td_open") or (inside and "close" not in token.type)
+        if token.type in ("th_open", "td_open"):
+            found.append("")
+        elif inside and token.type != "inline":
+            assert token.type in TEXT, token
+            found[-1] += token.content
+    return found
+
+
+def table_of(targets):
+    """A table of two spaces and these targets."""
+    return over_seeds([{space: dict.fromkeys(targets, 0.5) for space in ("h", "content")}])
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_is_shown_as_it_is_in_every_table(name):
+    shown, verdict = plain(name).strip(), paired({name: [0.1, 0.2]})
+    assert cells(tables.listed([(name, "content", 2, 9, 9, 0.5)]))[5] == shown
+    assert cells(tables.table(table_of([name])))[1] == plain(name.replace("_", " ")).strip()
+    assert cells(tables.table({name: table_of(["a"])["h"]}))[2] == shown
+    assert cells(tables.verdicts({"ours": verdict}))[2] == shown
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_is_shown_as_it_is_in_a_sentence(name):
+    source = f"the images in {code(name)}"
+    facts = Facts(source, 1, 1, 16, 1, 1, "simclr", "cnn", {"h": 1}, 1, "cpu")
+    found = tokens(sentences.made_by("imagenet", name, facts))
+    kinds = {token.type for token in found if token.type not in ("inline", *TEXT)}
+    assert kinds == {"paragraph_open", "paragraph_close", "strong_open", "strong_close"}
+    spans = [token.content for token in found if token.type == "code_inline"]
+    assert [span.strip() for span in spans[:2]] == [plain(name).strip()] * 2
+    promise = sentences.promises(table_of([name]), ["h", "content"], {name: "h"})
+    assert not {"html_inline", "math_inline", "myst_role", "link_open"} & {
+        token.type for token in tokens(promise)
+    }
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "x" * 255, "$" * 101])
+def test_a_name_is_drawn_and_not_interpreted(name):
+    image = np.zeros((1, 3, 4, 4), np.uint8)
+    figures = [
+        plots.heatmap(table_of([name])),
+        plots.heatmap({name: table_of(["a"])["h"]}, names={name: f"{name} (content)"}),
+        plots.differences({"ours": paired({name: [0.1, 0.2]})}, {name: "content"}),
+        galleries.sheet({name: image}),
+        galleries.columns_of({name: image}),
+    ]
+    for figure in figures:
+        figure.savefig(io.BytesIO(), format="svg")
+    assert len(figures[0].axes[0].get_xticklabels()[0].get_text()) <= 60
