@@ -103,10 +103,15 @@ def test_only_what_is_changed_can_be_hidden(t):
 @pytest.mark.parametrize(
     "weak, strong, hidden",
     [
-        (augment.ColorJitter(hue=0.4), augment.ColorJitter(hue=0.5), {"color", "hue"}),
+        (augment.ColorJitter(hue=0.4, p=1), augment.ColorJitter(hue=0.5, p=1), {"color", "hue"}),
         (augment.Rotation(179), augment.Rotation(180), {"orientation"}),
         (augment.Zoom((0.5, 1.0)), augment.Zoom((0.5, 1.1)), {"scale", "size"}),
         (augment.Translate(0.3), augment.Place(0.3), {"x", "y", "position"}),
+        # what leaves some images as they are hides nothing
+        (augment.ColorJitter(hue=0.5), augment.ColorJitter(hue=0.5, p=1), {"color", "hue"}),
+        (augment.Rotation(180, p=0.9), augment.Rotation(180), {"orientation"}),
+        (augment.Place(0.3, p=0.5), augment.Place(0.3), {"x", "y", "position"}),
+        (augment.ResizedCrop(S, p=0.99), augment.ResizedCrop(S), {"x", "y", "position"}),
         (
             augment.ResizedCrop(S, (0.6, 1.0)),
             augment.ResizedCrop(S, (0.5, 1.0)),

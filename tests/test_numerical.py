@@ -109,3 +109,19 @@ def test_prepare():
     assert headline.styles == (5,) and blocks.styles == (2,)
     assert base.spaces.sizes == (2, 5) and base.options == (("temperature", 0.7),)
     assert numerical.build(base, 0)[1].lambdas.tolist() == [3, 3]
+
+
+def test_the_time_of_training_is_that_of_the_log(tmp_path, monkeypatch):
+    """A run that is only loaded took as long as when it was trained."""
+    trained = numerical.run(SMALL, 0, tmp_path / "run")
+    loaded = numerical.run(SMALL, 0, tmp_path / "run")
+    assert trained.seconds == loaded.seconds > 0
+    lines = [{"step": 2, "images_per_second": 10.0}, {"step": 5, "images_per_second": 5.0}]
+    assert numerical.seconds_of(lines, 10) == 2 + 6
+    assert np.isnan(numerical.seconds_of([], 10))
+
+
+@pytest.mark.parametrize("name", ["styles", "block_styles"])
+def test_no_styles_are_refused_before_training(name):
+    with pytest.raises(ValueError, match=f"^{name} is empty; give the dimensions of one style"):
+        numerical.prepare(numerical.Parameters(**{name: ()}))

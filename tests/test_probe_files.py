@@ -12,6 +12,7 @@ from msr import data, evaluate
 from msr.data import files, images
 from msr.evaluate import features
 from msr.experiments import imagenet, launch
+from msr.experiments.setup import side_by_side
 
 
 @pytest.fixture
@@ -113,3 +114,10 @@ def test_a_held_out_folder_of_broken_files_stops_before_training(folder, tmp_pat
         path.write_bytes(b"no image")
     with pytest.raises(ValueError, match="none of 20 files can be read, such as .*val/"):
         setup_of(folder, tmp_path)
+
+
+def test_a_factor_and_a_target_of_one_name_are_both_kept(tmp_path):
+    """The hue of an image, and the change of hue that was drawn."""
+    assert side_by_side({"hue": 0.1, "x": 0.2}, {"hue": 0.9}) == {
+        "hue_factor": 0.1, "x": 0.2, "hue": 0.9,
+    }  # fmt: skip

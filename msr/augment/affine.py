@@ -117,6 +117,8 @@ class Affine(Transform):
     @property
     def hides(self) -> tuple[str, ...]:
         """Orientation if every angle is drawn; size if zoom factors differ more than twofold."""
+        if self.p < 1:
+            return ()
         circle = ("orientation",) * (self.degrees >= 180)
         return circle + ("scale", "size") * (self.zoom[1] > 2 * self.zoom[0])
 
@@ -211,7 +213,7 @@ class Place(Affine):
 
     @property
     def hides(self) -> tuple[str, ...]:
-        return self.changes
+        return self.changes if self.p == 1 else ()
 
 
 class Zoom(Affine):

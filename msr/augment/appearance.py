@@ -111,7 +111,7 @@ class ColorJitter(Transform):
 
     @property
     def hides(self) -> tuple[str, ...]:
-        return self.changes if self.hue >= FULL_CIRCLE else ()
+        return self.changes if self.hue >= FULL_CIRCLE and self.p == 1 else ()
 
 
 class Greyscale(Transform):

@@ -83,7 +83,7 @@ class Transform:
 
     @property
     def hides(self) -> tuple[str, ...]:
-        """Those of `changes` that a changed view no longer shows, at this strength."""
+        """Those of `changes` that no view shows any more, if all images are changed strongly."""
         return ()
 
     def __repr__(self) -> str:

@@ -76,7 +76,7 @@ class ResizedCrop(Transform):
     @property
     def hides(self) -> tuple[str, ...]:
         """The place of an object, if the smallest box has at most half of the image's area."""
-        return ("x", "y", "position") if self.scale[0] <= 0.5 else ()
+        return ("x", "y", "position") if self.scale[0] <= 0.5 and self.p == 1 else ()
 
 
 def resample(start: torch.Tensor, length: torch.Tensor, n_in: int, n_out: int) -> torch.Tensor:

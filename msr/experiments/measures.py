@@ -25,7 +25,7 @@ class LatentRun(Run):
     """A trained encoder of latents; its table is {space: {block: R²}}."""
 
     latents: Latents = field(kw_only=True)
-    seconds: float = field(kw_only=True)  # time of training
+    seconds: float = field(kw_only=True)  # time of training, by its log
 
 
 def of_seed(latents: Latents, seed: int) -> Latents:

@@ -5,8 +5,8 @@ Every block of the latents is predicted from every space of every encoder.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -113,6 +113,9 @@ def prepare(config: Parameters) -> tuple[Setting, Latents, Latents]:
     """
     limits.writable(config.out_dir)
     pick_device(config.device)
+    for name in ("styles", "block_styles"):
+        if not getattr(config, name):
+            raise ValueError(f"{name} is empty; give the dimensions of one style or more")
     headline = Latents(config.content, config.styles, noise=config.noise)
     blocks = Latents(config.block_content, config.block_styles, noise=config.noise)
     base = Setting(
@@ -199,14 +202,27 @@ def run(
     beside = ("device", "probe", "fresh")
     record = {"experiment": {k: v for k, v in asked.items() if k not in beside}}
     name = name or f"{setting.family}, seed {seed}"
-    start = time.perf_counter()
     log = fit(
         model, objective, views, stream, training, out_dir, name, config=record, fresh=setting.fresh
     )
-    seconds = time.perf_counter() - start
+    seconds = seconds_of(log, setting.batch_size)
     trained = LatentRun(model, objective, seed, log, latents=latents, seconds=seconds)
     trained.table = r2(trained, setting.probe, seed)
     return trained
+
+
+def seconds_of(log: Sequence[Mapping[str, float]], batch_size: int) -> float:
+    """Return the seconds that a run was trained for, by its log; nan if the log is empty.
+
+    The log is kept with a run, so the answer is the same whether the run was trained now, resumed,
+    or only loaded.
+    """
+    steps = [0, *(line["step"] for line in log)]
+    spent = [
+        (step - before) * batch_size / line["images_per_second"]
+        for before, step, line in zip(steps, steps[1:], log)
+    ]
+    return sum(spent) if spent else math.nan
 
 
 def train(config: Parameters, seeds: Iterable[int]) -> None:

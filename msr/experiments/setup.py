@@ -52,6 +52,15 @@ def embed(run: ImageRun, split: Images, num_workers: int = 0) -> evaluate.Featur
     return evaluate.embed(run.model, split, query, normalise=normalise, num_workers=num_workers)
 
 
+def side_by_side(labels: Row, styles: Row) -> Row:
+    """Return the scores of label probes and of style probes as one row of a table.
+
+    A factor of the image that has the name of a style target, such as hue, is called
+    `<factor>_factor`, so that neither replaces the other.
+    """
+    return {f"{name}_factor" * (name in styles) or name: v for name, v in labels.items()} | styles
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that the parameters decide, except for the data and the seed."""
@@ -252,8 +261,7 @@ class Setup(Plan):
         """Return {space: {target: score}} of the label, factor and style probes of every space.
 
         The table is also kept in `run.table`. Scores as in `evaluate.label_probes` and
-        `evaluate.style_scores`; a target of the augmentation that has the name of a factor of the
-        image is called `<target>_drawn`.
+        `evaluate.style_scores`; see also `side_by_side`.
         """
         train, val = self.readable(self.train_probe), self.readable(self.val_probe)
         normalise, workers = run.objective.frozen_normalise, self.workers
@@ -263,7 +271,7 @@ class Setup(Plan):
         )
         labels = evaluate.label_probes(fit.plain, held_out.plain, train, val)
         styles = evaluate.style_scores(run.views, fit, held_out)
-        run.table = {space: labels[space] | styles[space] for space in labels}
+        run.table = {space: side_by_side(labels[space], styles[space]) for space in labels}
         return run.table
 
     def sensitivity(self, run: ImageRun) -> dict[str, Row]:
