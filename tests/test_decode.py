@@ -92,7 +92,7 @@ def peak():
 start = peak()
 files.decode(sys.argv[1], 256)
 image = peak()
-n = 60_000
+n = 30_000
 masks = torch.zeros(1, 32, 32, dtype=torch.uint8).expand(n, -1, -1)
 dsprites.images(dsprites.values_of(dsprites.classes_of(torch.arange(n))), masks=masks)
 print(image - start, peak() - image, n * 3 * 32**2 / 2**20)
