@@ -103,7 +103,7 @@ display(Markdown(earlier.made_by("transfer", setup)))
 kinds = {task.name: task.kind for task in downstream}
 display(Markdown(tables.listed([transfer.described(task) for task in downstream])))
 seen = transfer.worlds(downstream).items()
-galleries.sheet({world: task.train.pixels[:8] for world, task in seen})
+galleries.sheet({world: task.train.loaded[:8] for world, task in seen})
 
 # %% [markdown]
 # ## The probe

@@ -15,6 +15,7 @@ import torch
 
 from msr import dist
 from msr.augment import Params, Pipeline
+from msr.data.squashed import Batch, parts
 
 CACHE = 2**19  # floats that a CPU augments at a time; three times faster than all at once
 
@@ -121,19 +122,19 @@ class Views:
                 key[name] = where(turn == m, query[name], key[name])
         return [query, key]
 
-    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def __call__(self, images: Batch, generator: torch.Generator) -> torch.Tensor:
         """Return views [V, B, C, S, S] of images [B, C, H, W], on the images' device.
 
-        images: uint8, or float in [0, 1]; S is the side that the pipeline makes. Parameters are
-        drawn on the generator's device, so a CPU generator gives the same views on every device.
-        They are drawn for the images of all ranks: equal generators give each image the same views
-        on any number of ranks.
+        images: uint8, or float in [0, 1], or squashed to squares; S is the side that the pipeline
+        makes. Parameters are drawn on the generator's device, so a CPU generator gives the same
+        views on every device. They are drawn for the images of all ranks: equal generators give
+        each image the same views on any number of ranks.
         """
         mine = dist.own(len(images))
         params = self.sample(generator, len(images) * dist.world_size(), images.shape[-1])
         return self.apply(images, [rows(view, mine) for view in params])
 
-    def apply(self, images: torch.Tensor, params: list[dict[str, Params]]) -> torch.Tensor:
+    def apply(self, images: Batch, params: list[dict[str, Params]]) -> torch.Tensor:
         """Return the views [V, B, C, S, S] of images [B, C, H, W] by given parameters.
 
         params: for each view {transform: {parameter: [B, …]}}. The views of one pipeline go through
@@ -182,14 +183,13 @@ class Views:
         return homes
 
 
-def augmented(
-    pipeline: Pipeline, images: torch.Tensor, params: list[dict[str, Params]]
-) -> torch.Tensor:
+def augmented(pipeline: Pipeline, images: Batch, params: list[dict[str, Params]]) -> torch.Tensor:
     """Return the views [V, B, C, S, S] that one pipeline makes of images [B, C, H, W].
 
     params: for each of the V views {transform: {parameter: [B, …]}}.
     """
-    x = to_float(images).repeat(len(params), 1, 1, 1)  # [V * B, C, H, W]
+    pixels, aspect = parts(images)
+    x = to_float(pixels).repeat(len(params), 1, 1, 1)  # [V * B, C, H, W]
     joined = upload(
         {
             name: {k: torch.cat([p[name][k] for p in params]) for k in draws}
@@ -197,9 +197,12 @@ def augmented(
         },
         x.device,
     )
+    x, joined = pipeline.unsquash(
+        x, joined, aspect if aspect is None else aspect.repeat(len(params))
+    )
     piece = max(16, CACHE // x[0].numel()) if x.device.type == "cpu" else len(x)
-    parts = [slice(start, start + piece) for start in range(0, len(x), piece)]
-    out = [pipeline.apply(x[part], rows(joined, part)) for part in parts]
+    starts = [slice(start, start + piece) for start in range(0, len(x), piece)]
+    out = [pipeline.apply(x[part], rows(joined, part)) for part in starts]
     return torch.cat(out).view(len(params), len(images), *out[0].shape[1:])
 
 

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "dist": set(),
     "spaces": set(),
     "augment": {"config"},
-    "views": {"config", "dist", "augment"},
+    "views": {"config", "dist", "augment", "data"},
     "models": {"config", "spaces"},
     "losses": {"config", "dist", "spaces"},
     "objective": {"config", "dist", "spaces", "losses"},

@@ -29,7 +29,7 @@ ROOMS = {
     "evaluate": Room(3, 1.4, MEASURES, ("what a space predicts,", "and what moves it")),
     "weights": Room(3, 2.7, MACHINERY, ("trained networks,", "to disk and back")),
     "train": Room(3, 4, MACHINERY, ("one loop, checkpoints,", "log, optimisers")),
-    "data": Room(2, 1, MACHINERY, ("images and latents,", "read or rendered")),
+    "data": Room(1, 1, MACHINERY, ("images and latents,", "read or rendered")),
     "views": Room(2, 2, IDEA, ("query and keys: who", "shares which draw")),
     "models": Room(2, 3, IDEA, ("backbone, projector:", "image to h and z")),
     "objective": Room(2, 4, IDEA, ("Σ λ align + spread,", "one line, one place")),

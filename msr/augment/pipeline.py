@@ -9,6 +9,7 @@ import torch
 
 from msr.augment.affine import Affine, warp
 from msr.augment.base import Params, Transform
+from msr.augment.spatial import centre_square, cut
 from msr.config import nearest, shown
 
 
@@ -42,6 +43,34 @@ class Pipeline:
                 for t in run:
                     x = t.apply(x, params[t.name])
         return x
+
+    def takes_aspect(self, params: dict[str, Params]) -> bool:
+        """Return whether the first transform undoes the squashing of images, as a crop does."""
+        return "aspect" in next(iter(params.values()), {})
+
+    def with_aspect(
+        self, params: dict[str, Params], aspect: torch.Tensor | None
+    ) -> dict[str, Params]:
+        """Return the parameters for images that were squashed to squares, if that matters to them.
+
+        aspect: width / height of each image before, [B] on the parameters' device, or None.
+        """
+        if aspect is None or not self.takes_aspect(params):
+            return params
+        first = next(iter(params))
+        return params | {first: params[first] | {"aspect": aspect}}
+
+    def unsquash(
+        self, x: torch.Tensor, params: dict[str, Params], aspect: torch.Tensor | None
+    ) -> tuple[torch.Tensor, dict[str, Params]]:
+        """Return images and parameters to `apply` that undo the squashing of images x.
+
+        x: float [B, C, S, S]. aspect: as in `with_aspect`; None: x was not squashed, and nothing is
+        changed. If the first transform does not take the aspect, the centre squares replace x.
+        """
+        if aspect is not None and not self.takes_aspect(params):
+            x = cut(x, centre_square(aspect), x.shape[-1])
+        return x, self.with_aspect(params, aspect)
 
     @property
     def groups(self) -> tuple[str, ...]:

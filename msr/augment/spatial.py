@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from msr.augment.base import Params, Transform, constant, uniform, within
+from msr.augment.base import Params, Transform, uniform, within
 
 
 class ResizedCrop(Transform):
@@ -18,9 +18,14 @@ class ResizedCrop(Transform):
     pixels of the edge are repeated there. On a uniform background this is zoom and translation.
 
     Departures from torchvision: a box larger than the image is clamped instead of drawn again, and
-    its corners need not lie on whole pixels. Parameter: box [n, 4] of top, left, height, width, as
-    shares of the image's side. An image with `on` false is resized whole. Raises ValueError for a
-    scale that is not 0 < low ≤ high, and for a ratio, overhang or p that is out of bounds.
+    its corners need not lie on whole pixels. Parameters: extent [n, 2], the box's height and width
+    as shares of the side of a square image; at [n, 2], where it lies between top and bottom, and
+    left and right, from 0 to 1; aspect [n], the width / height that the image had before it was
+    squashed to a square, 1 unless it is set (see `Pipeline.unsquash`). Area and ratio are those in
+    the image as it was. An image with `on` false is resized whole, or else its centre square.
+
+    Raises ValueError for a scale that is not 0 < low ≤ high, and for a ratio, overhang or p that is
+    out of bounds.
     """
 
     name = "crop"
@@ -48,24 +53,27 @@ class ResizedCrop(Transform):
     def draw(self, generator: torch.Generator, n: int, size: int) -> Params:
         area = uniform(generator, n, *self.scale)
         ratio = torch.exp(uniform(generator, n, math.log(self.ratio[0]), math.log(self.ratio[1])))
+        extent = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], dim=1)
+        at = torch.stack([uniform(generator, n, 0, 1), uniform(generator, n, 0, 1)], dim=1)
+        return {"extent": extent, "at": at, "aspect": torch.ones_like(area)}
+
+    def box(self, params: Params) -> torch.Tensor:
+        """Return the boxes [B, 4]: top, left, height, width, as shares of the image's sides."""
         limit = 1 + 2 * self.overhang
-        height = (area / ratio).sqrt().clamp(max=limit)
-        width = (area * ratio).sqrt().clamp(max=limit)
-        top = uniform(generator, n, 0, 1) * (limit - height) - self.overhang
-        left = uniform(generator, n, 0, 1) * (limit - width) - self.overhang
-        return {"box": torch.stack([top, left, height, width], dim=1)}
+        shape = params["aspect"].sqrt()
+        height = (params["extent"][:, 0] * shape).clamp(max=limit)
+        width = (params["extent"][:, 1] / shape).clamp(max=limit)
+        top = params["at"][:, 0] * (limit - height) - self.overhang
+        left = params["at"][:, 1] * (limit - width) - self.overhang
+        return torch.stack([top, left, height, width], dim=1)
 
     def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        whole = constant((0, 0, 1, 1), x.device)
-        box = torch.where(params["on"][:, None], params["box"], whole)
-        top, left, height, width = box.unbind(1)
-        rows = resample(top, height, x.shape[2], self.size)  # [B, size, H]
-        cols = resample(left, width, x.shape[3], self.size)  # [B, size, W]
-        return rows[:, None] @ x @ cols[:, None].mT  # [B, C, size, size]
+        whole = centre_square(params["aspect"])
+        return cut(x, torch.where(params["on"][:, None], self.box(params), whole), self.size)
 
     def targets(self, params: Params) -> Params:
-        """Return the centre of the box and the root of its area, as shares of the image's side."""
-        top, left, height, width = params["box"].unbind(1)
+        """Return the centre of the box and the root of its area, as shares of the image's sides."""
+        top, left, height, width = self.box(params).unbind(1)
         centre = {"crop_x": left + width / 2, "crop_y": top + height / 2}
         return centre | {"crop_size": (height * width).sqrt()}
 
@@ -77,6 +85,23 @@ class ResizedCrop(Transform):
     def hides(self) -> tuple[str, ...]:
         """The place of an object, if the smallest box has at most half of the image's area."""
         return ("x", "y", "position") if self.scale[0] <= 0.5 and self.p == 1 else ()
+
+
+def centre_square(aspect: torch.Tensor) -> torch.Tensor:
+    """Return the boxes [B, 4] of the largest centred squares, as shares of the images' sides.
+
+    aspect: width / height of each image [B]. top, left, height, width as in `ResizedCrop.box`.
+    """
+    height, width = aspect.clamp(max=1), (1 / aspect).clamp(max=1)
+    return torch.stack([(1 - height) / 2, (1 - width) / 2, height, width], dim=1)
+
+
+def cut(x: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the boxes [B, 4] of images x [B, C, H, W], resized to [B, C, size, size]."""
+    top, left, height, width = box.unbind(1)
+    rows = resample(top, height, x.shape[2], size)  # [B, size, H]
+    cols = resample(left, width, x.shape[3], size)  # [B, size, W]
+    return rows[:, None] @ x @ cols[:, None].mT
 
 
 def resample(start: torch.Tensor, length: torch.Tensor, n_in: int, n_out: int) -> torch.Tensor:

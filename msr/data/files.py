@@ -24,18 +24,20 @@ from torchvision.transforms import functional
 from msr import safe
 from msr.data import cache, faults
 from msr.data.inspection import Inspection, Note
+from msr.data.squashed import Squashed
 from msr.data.strings import Strings
 
 __all__ = ["EXTENSIONS", "Decoder", "Files", "Inspection", "Source", "Strings", "decode", "index"]
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 SMALLEST = 8  # pixels a side; a smaller file is not a photograph
-LONG = 4  # sides; a longer image is cut to this many times its shorter side before it is resized
 # ns; a folder that changed less than this before it was listed may change again without a new time
 # stamp, so its index is not taken from the cache.
 SETTLED = 2 * 10**9
 STRIDE = 1_000_003  # files from an unreadable one to its replacement: neighbours are often bad too
 TRIES = 1000  # files that are tried before decoding gives up
+
+Item = tuple[torch.Tensor, float, bool, list[Note]]  # of `Decoder`
 
 
 class Source(Protocol):
@@ -160,18 +162,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 class Decoder(Dataset):
-    """The images of a source as uint8 [3, S, S], where S is `size`.
+    """The images of a source as uint8 [3, S, S], where S is `size`: whole, squashed to a square.
 
-    An image is turned upright as its EXIF orientation says and converted to RGB; its shorter side
-    is resized to S pixels with antialiasing, and its centre square is kept. An item is (pixels,
-    own, notes): own is whether this is the file asked for, since an unreadable file is replaced by
-    another one; notes say which files were skipped or converted. Raises ValueError, one line, if
-    none of up to `TRIES` files can be read, and if the machine fails to read one (see
+    An image is turned upright as its EXIF orientation says, converted to RGB and resized to S × S
+    pixels with antialiasing, whatever its shape. An item is (pixels, aspect, own, notes): aspect is
+    width / height of the image; own is whether this is the file asked for, since an unreadable file
+    is replaced by another one; notes say which files were skipped or converted. Raises ValueError,
+    one line, if none of up to `TRIES` files can be read, and if the machine fails to read one (see
     `msr.data.faults`), which says nothing about the file.
 
-    Departure from torchvision's RandomResizedCrop, which crops from the whole photograph: the
-    network never sees what lies outside the centre square, and crops are taken from the S × S
-    pixels. In return a batch is one tensor, so that all augmentation works on batches.
+    So a batch is one tensor, all augmentation works on batches, and crops are of the whole image.
+    Departure from torchvision's RandomResizedCrop: crops are taken from these S × S pixels, not
+    from all pixels of the file.
     """
 
     def __init__(self, source: Source, size: int):
@@ -180,35 +182,35 @@ class Decoder(Dataset):
     def __len__(self) -> int:
         return len(self.source)
 
-    def decoded(self, i: int) -> tuple[torch.Tensor, str]:
+    def decoded(self, i: int) -> tuple[torch.Tensor, float, str]:
         """Return what `decode` returns for image i."""
         return decode(self.source.open(i), self.size)
 
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, bool, list[Note]]:
+    def __getitem__(self, i: int) -> Item:
         notes: list[Note] = []
         n = len(self)
         for step in range(min(n, TRIES)):
             j = (i + step * STRIDE) % n
             try:
-                pixels, kind = faults.patiently(self.decoded, j)
+                pixels, aspect, kind = faults.patiently(self.decoded, j)
             except Exception as error:  # Pillow's plugins raise struct.error, SyntaxError, …
                 faults.check(error, self.source.names[j])
                 notes.append((self.source.names[j], "", safe.line(error)))
                 continue
             if kind:
                 notes.append((self.source.names[j], kind, ""))
-            return pixels, step == 0, notes
+            return pixels, aspect, step == 0, notes
         name, _, why = notes[0]
         name = safe.shown(name)
         raise ValueError(f"none of {len(notes)} files can be read, such as {name}: {why}")
 
 
-def decode(source: str | io.BytesIO | Image.Image, size: int) -> tuple[torch.Tensor, str]:
+def decode(source: str | io.BytesIO | Image.Image, size: int) -> tuple[torch.Tensor, float, str]:
     """Decode an image, given as a path, a binary file or a PIL image, as `Decoder` describes.
 
-    Returns the pixels, uint8 [3, size, size], and the colour mode that they were converted from,
-    empty for RGB. Raises ValueError for an image with a side of less than `SMALLEST` pixels, and
-    any error that Pillow raises.
+    Returns the pixels, uint8 [3, size, size], the image's width / height, and the colour mode that
+    it was converted from, empty for RGB. Raises ValueError for an image with a side of less than
+    `SMALLEST` pixels, and any error that Pillow raises.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -220,24 +222,11 @@ def decode(source: str | io.BytesIO | Image.Image, size: int) -> tuple[torch.Ten
             file.load()
             with contextlib.suppress(Exception):  # where it is damaged, it is ignored
                 ImageOps.exif_transpose(file, in_place=True)
-            image = rgb(middle(file))
-    scale = size / min(image.size)
-    if scale != 1:
-        sides = [max(size, round(side * scale)) for side in image.size]
-        image = image.resize(sides, Image.Resampling.BILINEAR, reducing_gap=3)
-    return functional.center_crop(functional.pil_to_tensor(image), [size, size]), kind
-
-
-def middle(image: Image.Image) -> Image.Image:
-    """Return the middle of an image that is longer than `LONG` times its shorter side.
-
-    To enlarge all of such an image until its shorter side has the size of the views would take any
-    amount of memory. Other images are returned as they are.
-    """
-    longest = LONG * min(image.size)
-    if max(image.size) <= longest:
-        return image
-    return functional.center_crop(image, [min(image.height, longest), min(image.width, longest)])
+            image = rgb(file)
+    aspect = image.width / image.height
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3)
+    return functional.pil_to_tensor(image), aspect, kind
 
 
 def rgb(image: Image.Image) -> Image.Image:
@@ -253,7 +242,8 @@ def rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def collate(items: list[tuple[torch.Tensor, bool, list[Note]]]) -> tuple[Any, Any, list[Note]]:
-    """Join B items of `Decoder` to (pixels uint8 [B, 3, S, S], own bool [B], all notes)."""
-    pixels, own, notes = zip(*items)
-    return torch.stack(pixels), torch.tensor(own), [note for some in notes for note in some]
+def collate(items: list[Item]) -> tuple[Squashed, torch.Tensor, list[Note]]:
+    """Join B items of `Decoder` to (B squashed images, own bool [B], all notes)."""
+    pixels, aspects, own, notes = zip(*items)
+    images = Squashed(torch.stack(pixels), torch.tensor(aspects, dtype=torch.float32))
+    return images, torch.tensor(own), [note for some in notes for note in some]

@@ -288,6 +288,8 @@ def stored_size(source: Source, size: int) -> int:
 def stored(shorter: int, size: int) -> int:
     """Return the side to which images with this shorter side are decoded, all in pixels.
 
-    It is 8/7 of `size`, the side of the views; for images no larger than these it is `size`.
+    It is 4/3 of `size`, the side of the views, so that the centre square of a photograph of 4:3,
+    squashed, still has `size` pixels a side; but no more than the shorter side, unless that is less
+    than `size`.
     """
-    return round(size * 8 / 7) if shorter > size else size
+    return max(size, min(shorter, round(size * 4 / 3)))

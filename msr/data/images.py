@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch.utils.data import DataLoader
+from torchvision.transforms.functional import center_crop, resize
 
 from msr import dist
 from msr.data import files, shards, workers
 from msr.data.files import Decoder, Inspection
+from msr.data.squashed import Batch, Squashed
 
 # A split is decoded once and kept in memory if neither limit is exceeded.
 IN_MEMORY = 2 * 2**30  # bytes of pixels
@@ -28,7 +30,8 @@ class Images:
     angle}. Labels and factors may be empty. inspection: which files were skipped or converted so
     far; None for images that never were files. listing: says which images these are, wherever they
     lie: a digest of the names in the folder that they come from, or the name of a set; "" if
-    unknown.
+    unknown. aspect: width / height of each image, float [N], if they are squashed to squares; None
+    if they are not, or if that is not known before they are decoded.
     """
 
     size: int
@@ -39,13 +42,31 @@ class Images:
     factors: dict[str, torch.Tensor] = field(default_factory=dict)
     inspection: Inspection | None = None
     listing: str = ""
+    aspect: torch.Tensor | None = None
 
     @property
     def loaded(self) -> torch.Tensor:
-        """The pixels, uint8 [N, 3, S, S]. Raises ValueError if the images are still files."""
+        """All images, uint8 [N, 3, S, S]: of squashed ones the centre squares, as they were.
+
+        Raises ValueError if the images are still files.
+        """
+        return squares(self.taken(torch.arange(len(self))))
+
+    @property
+    def side(self) -> int:
+        """The side in pixels of the stored images."""
+        return self.decoder.size if self.pixels is None else self.pixels.shape[-1]
+
+    def taken(self, index: torch.Tensor | slice) -> Batch:
+        """Return the stored images at `index`, long [n] or a slice.
+
+        Raises ValueError if the images are still files.
+        """
         if self.pixels is None:
             raise ValueError("these images are still files; decode them first: images.decoded()")
-        return self.pixels
+        if self.aspect is None:
+            return self.pixels[index]
+        return Squashed(self.pixels[index], self.aspect[index])
 
     def __len__(self) -> int:
         return len(self.decoder if self.pixels is None else self.pixels)
@@ -57,27 +78,30 @@ class Images:
         return self.files
 
     def fetch(self, index: torch.Tensor, num_workers: int = 0) -> torch.Tensor:
-        """Return the images at `index`, long [n], as uint8 [n, 3, S, S] on the CPU.
+        """Return the images at `index`, long [n], as uint8 [n, 3, S, S] on the CPU, to look at.
 
-        An unreadable file is replaced by another one. Raises ValueError, one line, once too many
-        files are unreadable. num_workers: processes that decode files.
+        Of squashed images these are the centre squares, as they were. An unreadable file is
+        replaced by another one. Raises ValueError, one line, once too many files are unreadable.
+        num_workers: processes that decode files.
         """
-        return self.read(index, num_workers)[0] if self.pixels is None else self.pixels[index]
+        found = self.read(index, num_workers)[0] if self.pixels is None else self.taken(index)
+        return squares(found)
 
-    def read(self, index: torch.Tensor, num_workers: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(self, index: torch.Tensor, num_workers: int) -> tuple[Squashed, torch.Tensor]:
         """Decode the files at `index`, long [n], in `num_workers` processes.
 
-        Returns their pixels, uint8 [n, 3, S, S], and, bool [n], whether each image is the file
-        asked for rather than a replacement. Raises ValueError as `stream` does.
+        Returns the images and, bool [n], whether each is the file asked for rather than a
+        replacement. Raises ValueError as `stream` does.
         """
         side = self.decoder.size
         out = torch.empty(len(index), 3, side, side, dtype=torch.uint8)
-        own = torch.empty(len(index), dtype=torch.bool)
+        own, aspect = torch.empty(len(index), dtype=torch.bool), torch.empty(len(index))
         start = 0
-        for pixels, asked in self.stream(index.split(256), num_workers):
-            part = slice(start, start := start + len(pixels))
-            out[part], own[part] = pixels, asked  # copied, to free the worker's shared memory
-        return out, own
+        for found, asked in self.stream(index.split(256), num_workers):
+            part = slice(start, start := start + len(found))
+            # copied, to free the worker's shared memory
+            out[part], aspect[part], own[part] = found.pixels, found.aspect, asked
+        return Squashed(out, aspect), own
 
     def stream(
         self,
@@ -85,11 +109,11 @@ class Images:
         num_workers: int,
         pin: bool = False,
         loader: DataLoader | None = None,
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Decode batches of indices, long [b] each, and yield (pixels, own) for each batch.
+    ) -> Iterator[tuple[Squashed, torch.Tensor]]:
+        """Decode batches of indices, long [b] each, and yield (images, own) for each batch.
 
-        pixels: uint8 [b, 3, S, S]. own: bool [b], whether each image is the file asked for rather
-        than the replacement of an unreadable file. Files that are skipped or converted are added to
+        own: bool [b], whether each image is the file asked for rather than the replacement of an
+        unreadable file. Files that are skipped or converted are added to
         `inspection`. num_workers: processes that decode. pin: put pixels into pinned memory.
         loader: one that `self.loader` made with these settings, whose processes are used again.
         Raises ValueError, one line, once too many files are unreadable.
@@ -97,10 +121,10 @@ class Images:
         if loader is None:
             loader = self.loader(num_workers, pin)
         loader.batch_sampler[:] = [batch.tolist() for batch in batches]  # type: ignore[index]
-        for pixels, own, notes in one_line(loader):
+        for images, own, notes in one_line(loader):
             if self.inspection:
-                self.inspection.add(len(pixels), notes)
-            yield pixels, own
+                self.inspection.add(len(images), notes)
+            yield images, own
 
     def loader(self, num_workers: int, pin: bool = False) -> DataLoader:
         """Return a loader for `stream`; its processes live as long as it does."""
@@ -123,6 +147,7 @@ class Images:
         return replace(
             self,
             pixels=None if self.pixels is None else self.pixels[index],
+            aspect=None if self.aspect is None else self.aspect[index],
             files=decoder,
             labels={name: label[index] for name, label in self.labels.items()},
             factors={name: factor[index] for name, factor in self.factors.items()},
@@ -135,10 +160,12 @@ class Images:
         """
         if self.pixels is not None:
             return self
-        pixels, own = self.read(torch.arange(len(self)), num_workers)
-        if own.all():
-            return replace(self, pixels=pixels, files=None)
-        return replace(self.pick(own.nonzero()[:, 0]), pixels=pixels[own], files=None)
+        found, own = self.read(torch.arange(len(self)), num_workers)
+        kept, pixels, aspect = self, found.pixels, found.aspect
+        if not own.all():
+            rows = own.nonzero()[:, 0]
+            kept, pixels, aspect = self.pick(rows), pixels[rows], aspect[rows]
+        return replace(kept, pixels=pixels, aspect=aspect, files=None)
 
     def order(self, generator: torch.Generator) -> torch.Tensor:
         """Return all indices in random order, long [N].
@@ -154,6 +181,23 @@ class Images:
         within = torch.rand(len(group), generator=generator, dtype=torch.float64)
         together = shards.window(group, self.labels.get("class"))
         return (place[group] // together + within).argsort()
+
+
+def squares(images: Batch) -> torch.Tensor:
+    """Return images as they were, uint8 [B, 3, S, S]: of squashed ones the centre squares."""
+    if isinstance(images, torch.Tensor):
+        return images
+    found = []
+    for x, aspect in zip(images.pixels, images.aspect.tolist()):
+        side = x.shape[-1]
+        if aspect != 1:
+            height, width = (
+                max(1, round(side * share)) for share in (min(1, aspect), min(1, 1 / aspect))
+            )
+            x = center_crop(x, [height, width])
+            x = resize(x, [side, side], antialias=True)
+        found.append(x)
+    return torch.stack(found) if found else images.pixels
 
 
 def one_line(loader: Iterable) -> Iterator:
@@ -219,7 +263,7 @@ class Batches:
     def __len__(self) -> int:
         return len(self.images) // self.batch_size
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[torch.Tensor]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield this rank's batches of an epoch, uint8 [B, 3, S, S], from step `start` on.
 
         Earlier batches are not decoded. Raises ValueError as `Images.stream` does.
@@ -230,7 +274,7 @@ class Batches:
         for batch in self.pixels(order[start:, dist.rank()]):  # [steps, local]
             yield batch.to(self.device, non_blocking=True)
 
-    def pixels(self, order: torch.Tensor) -> Iterator[torch.Tensor]:
+    def pixels(self, order: torch.Tensor) -> Iterator[Batch]:
         """Yield the images of each row of `order`, long [steps, b], as uint8 [b, 3, S, S].
 
         They are on the CPU, for a GPU in pinned memory.
@@ -238,13 +282,13 @@ class Batches:
         pin = self.device.type == "cuda"
         if self.images.pixels is not None:
             for index in order:
-                batch = self.images.pixels[index]
+                batch = self.images.taken(index)
                 yield batch.pin_memory() if pin else batch
         else:
             if self.loader is None:
                 self.loader = self.images.loader(self.num_workers, pin)
-            for pixels, _ in self.images.stream(order, self.num_workers, pin, self.loader):
-                yield pixels
+            for found, _ in self.images.stream(order, self.num_workers, pin, self.loader):
+                yield found
 
 
 def enough(images: Images, batch_size: int) -> None:

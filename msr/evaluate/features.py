@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from msr.augment import Params, Pipeline
 from msr.data.images import Images
+from msr.data.squashed import Batch, Squashed
+from msr.data.squashed import parts as parts_of
 from msr.models import MultiSpace
 from msr.spaces import Spaces
 from msr.views import rows, to_float
@@ -56,12 +59,13 @@ def embed_views(
 
     images: a split of which every file can be read, or uint8 [N, 3, S, S]. Files are decoded once
     for all views, and no more than about a batch of them is in memory. views: for each view what
-    `pipeline.sample` drew for these images, or None for the plain view, which is the whole image,
-    only resized and normalised. normalise: a function of (z [N, D], spaces) that acts on each image
-    alone, such as SimCLR's projection to spheres, applied to every space but h; None leaves z as it
-    is. (A standardisation by batch statistics would differ between sets of images.) batch_size:
-    images per forward pass. num_workers: processes that decode files. The model is left in
-    evaluation mode. Raises ValueError, one line, for no images, and for a file that cannot be read.
+    `pipeline.sample` drew for these images, or None for the plain view, which is the image's centre
+    square, only resized and normalised. normalise: a function of (z [N, D], spaces) that acts on
+    each image alone, such as SimCLR's projection to spheres, applied to every space but h; None
+    leaves z as it is. (A standardisation by batch statistics would differ between sets of images.)
+    batch_size: images per forward pass. num_workers: processes that decode files. The model is left
+    in evaluation mode. Raises ValueError, one line, for no images, and for a file that cannot be
+    read.
     """
     if not len(images):
         raise ValueError("no images to embed; give one or more")
@@ -70,13 +74,14 @@ def embed_views(
     model.eval()
     parts: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in drawn]
     start = 0
-    for pixels in pieces(images, batch_size, num_workers):
-        part = slice(start, start := start + len(pixels))
-        floats = to_float(pixels.to(device))
+    for piece in pieces(images, batch_size, num_workers):
+        part = slice(start, start := start + len(piece))
+        pixels, aspect = parts_of(piece.to(device))
+        floats = to_float(pixels)
         for params, found in zip(drawn, parts, strict=True):
             draws = rows(params, part)
             draws = {name: {k: v.to(device) for k, v in p.items()} for name, p in draws.items()}
-            x = pipeline.apply(floats, draws)  # [B, 3, S, S]
+            x = pipeline.apply(*pipeline.unsquash(floats, draws, aspect))  # [B, 3, S, S]
             h, z = model(x.contiguous(memory_format=torch.channels_last))  # [B, H], [B, D]
             found.append((h.float(), z.float()))
     return [_features(model.spaces, found, normalise) for found in parts]
@@ -93,7 +98,7 @@ def _features(
     return {space: value.cpu().numpy() for space, value in features.items()}
 
 
-def pieces(images: Pictures, n: int, num_workers: int = 0) -> Iterator[torch.Tensor]:
+def pieces(images: Pictures, n: int, num_workers: int = 0) -> Iterator[Batch]:
     """Yield the images in order, uint8 [n, 3, S, S]; the last piece may be smaller.
 
     Files are decoded as they are needed, by `num_workers` processes. Raises ValueError, one line,
@@ -102,39 +107,42 @@ def pieces(images: Pictures, n: int, num_workers: int = 0) -> Iterator[torch.Ten
     if isinstance(images, torch.Tensor):
         yield from images.split(n)
     elif images.pixels is not None:
-        yield from images.pixels.split(n)
+        yield from (images.taken(slice(i, i + n)) for i in range(0, len(images), n))
     else:
         index = torch.arange(len(images))
         parts = [part for whole in index.split(n) for part in whole.split(DECODED)]
-        piece: list[torch.Tensor] = []
-        for part, (pixels, own) in zip(parts, images.stream(parts, num_workers), strict=True):
+        piece: list[Squashed] = []
+        for part, (found, own) in zip(parts, images.stream(parts, num_workers), strict=True):
             if not own.all():
                 name = images.decoder.source.names[int(part[~own][0])]
                 raise ValueError(f"{name} cannot be read; leave it out, as `readable` does")
-            piece.append(pixels.clone())  # copied, to free the worker's shared memory
+            # copied, to free the worker's shared memory
+            piece.append(Squashed(found.pixels.clone(), found.aspect.clone()))
             if (int(part[-1]) + 1) % n == 0 or int(part[-1]) + 1 == len(images):
-                yield torch.cat(piece)
+                yield Squashed(
+                    torch.cat([some.pixels for some in piece]),
+                    torch.cat([some.aspect for some in piece]),
+                )
                 piece = []
 
 
 def readable(images: Images, num_workers: int = 0) -> Images:
-    """Return the split without the files that cannot be read; no pixels are kept in memory.
+    """Return the split without the files that cannot be read, and with the aspects of all others.
 
-    Every file is decoded once to find these, by `num_workers` processes. Raises ValueError, one
-    line, if too many are unreadable.
+    No pixels are kept in memory. Every file is decoded once for this, by `num_workers` processes.
+    Raises ValueError, one line, if too many are unreadable.
     """
     if images.pixels is not None:
         return images
     parts = torch.arange(len(images)).split(DECODED)
-    own = torch.cat([own.clone() for _, own in images.stream(parts, num_workers)])
-    return images if own.all() else images.pick(own.nonzero()[:, 0])
+    found = [(x.aspect.clone(), own.clone()) for x, own in images.stream(parts, num_workers)]
+    aspect, own = (torch.cat(some) for some in zip(*found))
+    return replace(images, aspect=aspect).pick(own.nonzero()[:, 0])
 
 
 def side(images: Pictures) -> int:
     """Return the side in pixels of the stored images."""
-    if isinstance(images, torch.Tensor):
-        return images.shape[-1]
-    return images.decoder.size if images.pixels is None else images.pixels.shape[-1]
+    return images.shape[-1] if isinstance(images, torch.Tensor) else images.side
 
 
 def plain(pipeline: Pipeline, n: int) -> dict[str, Params]:

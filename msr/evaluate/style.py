@@ -13,7 +13,16 @@ import numpy as np
 import torch
 
 from msr.augment import Params, Pipeline
-from msr.evaluate.features import STREAM, Features, Normalisation, Pictures, embed_views, side
+from msr.data.images import Images
+from msr.evaluate.features import (
+    STREAM,
+    Features,
+    Normalisation,
+    Pictures,
+    embed_views,
+    readable,
+    side,
+)
 from msr.evaluate.probes import many
 from msr.models import MultiSpace
 from msr.views import Views
@@ -74,12 +83,17 @@ def drawn(
     are fitted on, 1 for those that they are scored on; with `seed` it decides the draws, which do
     not depend on how many images are embedded at a time.
     """
+    aspect = None
+    if isinstance(images, Images):
+        known = images.pixels is not None or images.aspect is not None
+        images = images if known else readable(images, num_workers)
+        aspect = images.aspect
     generator = torch.Generator().manual_seed(STREAM + 2 * seed + part)
     params = style_draw(views.query, generator, len(images), side(images))
     plain, view = embed_views(
         model, images, views.query, [None, params], normalise, num_workers=num_workers
     )
-    return Drawn(plain, view, style_targets(views.query, params))
+    return Drawn(plain, view, style_targets(views.query, views.query.with_aspect(params, aspect)))
 
 
 def style_probes(

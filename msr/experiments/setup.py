@@ -199,7 +199,8 @@ class Setup(Plan):
             return ImageRun(model, objective, seed, log, views=views)
         batches = Batches(self.train, training.batch_size, seed, self.device, self.workers)
         listing = {"listing": self.train.listing} if self.train.listing else {}
-        asked = self.config.deciding | {"images": len(self.train)} | listing
+        whole = {"whole": True} if self.train.inspection else {}  # 0.2 knew centre squares only
+        asked = self.config.deciding | {"images": len(self.train)} | listing | whole
         given = self.config.lambdas[:1]
         if vanilla and given and given[0] != objective.record.weight:
             asked["plain_lambda"] = given[0]  # version 0.2.0 trained with the family's own

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -26,7 +26,7 @@ from msr.train.settings import Training
 from msr.train.state import NotSaved, State
 from msr.train.stop import Sigterm, Stopped
 
-MakeViews = Callable[[torch.Tensor, torch.Generator], torch.Tensor]  # [B, …] -> [V, B, …]
+MakeViews = Callable[[Any, torch.Generator], torch.Tensor]  # a batch of B images -> [V, B, …]
 
 
 class Batches(Protocol):
@@ -40,7 +40,7 @@ class Batches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[torch.Tensor]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Yield this rank's batches [B, …] of an epoch, from step `start` on, on `device`."""
         ...
 
@@ -191,7 +191,7 @@ def train(
     return log.lines
 
 
-def remaining(batches: Batches, state: State, schedule: Schedule) -> Iterator[torch.Tensor]:
+def remaining(batches: Batches, state: State, schedule: Schedule) -> Iterator[Any]:
     """Yield the batch [B, …] of every step that remains; the caller increases `state.step`."""
     while state.step < schedule.total:
         yield from batches.epoch(state.step // schedule.per_epoch, state.step % schedule.per_epoch)
@@ -201,7 +201,7 @@ def forward(
     model: torch.nn.Module,
     objective: Objective,
     views: MakeViews,
-    images: torch.Tensor,
+    images: Any,
     generator: torch.Generator,
     bf16: bool,
 ) -> Terms:

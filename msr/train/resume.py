@@ -12,6 +12,9 @@ from msr.train.settings import Training
 # settings that do not decide a run: when to save and to log, and what may have to change with the
 # device (the log says in how many pieces its steps were computed)
 UNDECIDING = ("save_every", "log_every", "micro_batch")
+# the difference of a run of version 0.2, which saw the centre squares of its files; a complete one
+# is loaded all the same
+WHOLE = "whole = None, now True"
 
 
 def find(folder: Path | None, config: dict, total: int, name: str, fresh: bool) -> dict | None:
@@ -54,6 +57,7 @@ def _decide(
         old = json.loads(saved["config"]) if saved else {}
         changed = changes(old, config) if saved else []
         unfinished = saved and saved["step"] < old["steps"]
+        changed = [line for line in changed if unfinished or line != WHOLE]
     except Exception as error:  # a record that msr did not write
         return None, f"the configuration of the run in {folder} cannot be read: {safe.line(error)}"
     cures: list[str] = []

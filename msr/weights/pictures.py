@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.transforms import functional
 
-from msr.augment import ResizedCrop
+from msr import safe
+from msr.augment.spatial import centre_square, cut
 from msr.data.files import decode
 from msr.data.folders import stored
+from msr.data.squashed import Batch, Squashed, parts
 from msr.views import to_float
 
 One = str | os.PathLike[str] | Image.Image | torch.Tensor | np.ndarray  # one image
@@ -81,37 +82,39 @@ def prepared(
         batch = images[start : start + batch_size]
         if isinstance(batch, torch.Tensor):
             step = max(1, PIXELS // max(1, batch[:1].numel()))
-            pieces = batch.split(step)
+            pieces: list[Batch] = list(batch.split(step))
         else:
-            tensors = (x if isinstance(x, torch.Tensor) else _decoded(x, size) for x in batch)
-            pieces = [x[None] for x in tensors]
+            pieces = [x[None] if isinstance(x, torch.Tensor) else _decoded(x, size) for x in batch]
         squares = [_square(piece.to(device), size) for piece in pieces]
         yield torch.cat(squares) if squares else torch.zeros(0, 3, size, size, device=device)
 
 
-def _square(x: torch.Tensor, size: int) -> torch.Tensor:
+def _square(images: Batch, size: int) -> torch.Tensor:
     """Return the plain view of images [B, 3, H, W], float [B, 3, size, size] in [0, 1].
 
-    It is that of `msr.evaluate.embed`: a crop of the whole centre square, antialiased.
+    It is that of `msr.evaluate.embed`: the centre square of the image as it was, antialiased.
     """
-    x = functional.center_crop(to_float(x), [min(x.shape[2:])] * 2)
-    off = {"on": torch.zeros(len(x), dtype=torch.bool), "box": torch.zeros(len(x), 4)}
-    return ResizedCrop(size).apply(x, {name: value.to(x.device) for name, value in off.items()})
+    x, aspect = parts(images)
+    if aspect is None:
+        aspect = torch.full((len(x),), x.shape[3] / x.shape[2], device=x.device)
+    return cut(to_float(x), centre_square(aspect), size)
 
 
-def _decoded(image: One, size: int) -> torch.Tensor:
-    """Return the pixels of a file or a PIL image, uint8 [3, s, s], as a folder's are stored.
+def _decoded(image: One, size: int) -> Squashed:
+    """Return a file or a PIL image, as those of a folder are stored.
 
     Raises ValueError, one line, if it cannot be read.
     """
     assert not isinstance(image, (torch.Tensor, np.ndarray))
     try:
-        if isinstance(image, Image.Image):
-            return decode(image, stored(min(image.size), size))[0]
-        with Image.open(image) as file:
-            shorter = min(file.size)
-        return decode(os.fspath(image), stored(shorter, size))[0]
+        source = image if isinstance(image, Image.Image) else os.fspath(image)
+        if isinstance(source, Image.Image):
+            shorter = min(source.size)
+        else:
+            with safe.image(source) as file:
+                shorter = min(file.size)
+        pixels, aspect, _ = decode(source, stored(shorter, size))
+        return Squashed(pixels[None], torch.tensor([aspect]))
     except Exception as error:  # Pillow's plugins raise errors of many kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         name = "a PIL image" if isinstance(image, Image.Image) else f"'{os.fspath(image)}'"
-        raise ValueError(f"{name} cannot be read as an image: {reason}") from None
+        raise ValueError(f"{name} cannot be read as an image: {safe.line(error)}") from None
