@@ -107,6 +107,9 @@ class Parameters(FolderParameters):
         decides=False,
         ge=50,
     )
+    linear_probe: bool = parameter(
+        False, "also the field's linear probe: all training images, top-1 and top-5", decides=False
+    )
 
 
 def prepare(config: Parameters) -> Setup:
@@ -165,7 +168,10 @@ def load_data(plan: Plan, asked: FolderParameters, probe_images: int) -> Setup:
     ValueError, one line, if there are too few images.
     """
     config: Any = plan.config
-    train, val, source = read_images(config, probe_images, plan.device)
+    on_all = getattr(config, "linear_probe", False)
+    train, val, source = read_images(config, 0 if on_all else probe_images, plan.device)
+    if on_all and not train.labels:
+        raise ValueError("linear_probe needs images in class folders; these have no classes")
     if len(val) < MIN_VAL:
         raise ValueError(
             f"only {len(val)} held-out images: too few to probe with; give {MIN_VAL} or more"

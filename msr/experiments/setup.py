@@ -246,23 +246,31 @@ class Setup(Plan):
         run.table = {space: side_by_side(labels[space], styles[space]) for space in labels}
         return run.table
 
+    def linear(self, run: ImageRun) -> dict[str, Row]:
+        """Return the linear probe of the field on all images: see `evaluate.linear_probe`.
+
+        It is fitted on all training images and scored on all held-out ones.
+        """
+        normalise, query = run.objective.frozen_normalise, run.views.query
+        settings: dict[str, Any] = {"num_workers": self.workers, "device": self.device}
+        return evaluate.linear_probe(
+            run.model, query, self.train, self.val, normalise, run.seed, **settings
+        )
+
     def sensitivity(self, run: ImageRun) -> dict[str, Row]:
         """Return {space: {group: sensitivity}} for every group that has a style space.
 
         If there is none, the groups are appearance and spatial. The measure is
         `evaluate.sensitivity`, on the images that probes are scored on.
         """
-        groups, images = self.views.groups or ("appearance", "spatial"), self.val_probe
-        normalise, scale_free = run.objective.frozen_normalise, run.objective.scale_free
+        images = self.readable(self.val_probe)
+        settings: dict[str, Any] = {
+            "groups": self.views.groups or ("appearance", "spatial"),
+            "normalise": run.objective.frozen_normalise,
+            "scale_free": run.objective.scale_free,
+        }
         return evaluate.sensitivity(
-            run.model,
-            run.views,
-            self.readable(images),
-            groups,
-            normalise,
-            scale_free,
-            run.seed,
-            self.workers,
+            run.model, run.views, images, **settings, seed=run.seed, num_workers=self.workers
         )
 
     def facts(self, probed: bool = True, paper: str = "paper") -> Facts:
