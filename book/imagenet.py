@@ -71,7 +71,7 @@ augmentation = ""  # weak, medium, strong, small or shapes; empty: follows the i
 num_workers = 2  # processes that decode image files, for each device
 vanilla = True  # also train plain self-supervision, for comparison
 probe_images = 4000  # largest number of images to fit probes on, and to score them on
-linear_probe = False  # also the field's linear probe: all training images, top-1 and top-5
+linear_probe = False  # also the field's linear probe: all images, top-1 and top-5
 
 # %% tags=["hide-input"]
 import numpy as np

@@ -108,7 +108,7 @@ class Parameters(FolderParameters):
         ge=50,
     )
     linear_probe: bool = parameter(
-        False, "also the field's linear probe: all training images, top-1 and top-5", decides=False
+        False, "also the field's linear probe: all images, top-1 and top-5", decides=False
     )
 
 
