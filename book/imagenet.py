@@ -72,6 +72,7 @@ augmentation = ""  # weak, medium, strong, small or shapes; empty: follows the i
 num_workers = 2  # processes that decode image files, for each device
 vanilla = True  # also train plain self-supervision, for comparison
 probe_images = 4000  # largest number of images to fit probes on, and to score them on
+linear_probe = False  # also the field's linear probe: all images, top-1 and top-5
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -163,6 +164,12 @@ drawn = setup.views.targets()
 labels, styles = tables.columns(main, drawn, hidden=("x", "y"))
 if labels:
     display(plots.heatmap(main, columns=labels, title="labels and factors"))
+if setup.val.labels:
+    few = len(setup.train_probe), len(setup.train)
+    display(Markdown(sentences.small_probe(*few, field=config.linear_probe)))
+if config.linear_probe:
+    field = metrics.add("linear", [setup.linear(run) for run in runs])
+    display(Markdown(tables.table(field)))
 plots.heatmap(main, columns=styles, title="style probes", cmap="Greens")
 
 # %% [markdown]
@@ -224,6 +231,9 @@ if baseline:
         display(plots.heatmap(table, rows, labels, title="plain SSL: labels and factors"))
     display(plots.heatmap(table, rows, styles, title="plain SSL: style probes", cmap="Greens"))
     display(Markdown(tables.compare(main, table, labels + styles)))
+if baseline and config.linear_probe:
+    plain = metrics.add("vanilla_linear", [setup.linear(run) for run in baseline])
+    display(Markdown(tables.compare(field, plain, list(field["h"]))))
 
 # %% [markdown]
 # ## Limitations
@@ -250,7 +260,7 @@ if baseline:
 # %%
 path = metrics.write()
 for experiment, table in metrics.tables.items():
-    assert experiment == "vanilla" or set(table) == {"h", *names, "joined"}
+    assert experiment == "vanilla" or set(table) <= {"h", *names, "joined"}
     cells = [cell["value"] for row in table.values() for cell in row.values()]
     assert not np.isinf(cells).any()  # nan, shown as "–": there is no score
 print(f"{path} written after {metrics.record['seconds']:.0f} s")

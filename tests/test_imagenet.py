@@ -9,7 +9,7 @@ import small
 from small import IMAGENET, imagenet_setup
 
 from msr.experiments import imagenet
-from msr.experiments.setup import Plan
+from msr.experiments.plan import Plan
 from msr.report import metrics, sentences, tables
 
 

@@ -14,7 +14,7 @@ from small import IMAGENET, SPRITES, TRANSFER, sprites_setup
 
 from msr import dist, load
 from msr.experiments import imagenet, launch, numerical, processes, sprites, transfer
-from msr.experiments.setup import Plan
+from msr.experiments.plan import Plan
 from msr.train import NonFiniteLoss, Stopped
 
 

@@ -182,7 +182,7 @@ def test_which_parameters_a_runs_record_leaves_out():
     given = {"temperature", "loss_settings", "content_spread", "init"}
     files = {"max_bad", "num_workers"}
     others = {
-        imagenet.Parameters: files | {"vanilla", "probe_images"},
+        imagenet.Parameters: files | {"vanilla", "probe_images", "linear_probe"},
         sprites.Parameters: {"probe_images", "study_epochs"},
         transfer.Parameters: files | {"tasks", "task_images", "shots", "n_l2", "trained"},
     }

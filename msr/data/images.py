@@ -66,7 +66,7 @@ class Images:
             raise ValueError("these images are still files; decode them first: images.decoded()")
         if self.aspect is None:
             return self.pixels[index]
-        return Squashed(self.pixels[index], self.aspect[index])
+        return Squashed(self.pixels, self.aspect)[index]
 
     def __len__(self) -> int:
         return len(self.decoder if self.pixels is None else self.pixels)

@@ -20,6 +20,10 @@ class Squashed:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def __getitem__(self, rows: torch.Tensor | slice) -> Squashed:
+        """Return the images at `rows`, long or bool [n], or a slice."""
+        return Squashed(self.pixels[rows], self.aspect[rows])
+
     @property
     def shape(self) -> torch.Size:
         """The shape of the pixels, [B, 3, S, S]."""

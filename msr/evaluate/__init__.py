@@ -14,6 +14,7 @@ from msr.evaluate.features import (
     plain,
     readable,
 )
+from msr.evaluate.linear import linear_probe
 from msr.evaluate.probes import label_probes
 from msr.evaluate.sensitivity import sensitivity
 from msr.evaluate.style import drawn, style_draw, style_probes, style_scores, style_targets
@@ -28,6 +29,7 @@ __all__ = [
     "embed",
     "embed_views",
     "label_probes",
+    "linear_probe",
     "plain",
     "probes",
     "readable",

@@ -24,7 +24,7 @@ Normalisation = Callable[[torch.Tensor, Spaces], torch.Tensor] | None  # z [N, D
 STREAM = 10**9
 DECODED = 64  # files that a worker decodes at a time
 
-Pictures = Images | torch.Tensor  # a split, in memory or in files, or uint8 [N, 3, S, S]
+Pictures = Images | Batch  # a split, in memory or in files, or uint8 [N, 3, S, S]
 
 
 def embed(
@@ -104,10 +104,11 @@ def pieces(images: Pictures, n: int, num_workers: int = 0) -> Iterator[Batch]:
     Files are decoded as they are needed, by `num_workers` processes. Raises ValueError, one line,
     that names the first file that cannot be read.
     """
-    if isinstance(images, torch.Tensor):
-        yield from images.split(n)
+    starts = range(0, len(images), n)
+    if not isinstance(images, Images):
+        yield from (images[i : i + n] for i in starts)
     elif images.pixels is not None:
-        yield from (images.taken(slice(i, i + n)) for i in range(0, len(images), n))
+        yield from (images.taken(slice(i, i + n)) for i in starts)
     else:
         index = torch.arange(len(images))
         parts = [part for whole in index.split(n) for part in whole.split(DECODED)]
@@ -142,7 +143,7 @@ def readable(images: Images, num_workers: int = 0) -> Images:
 
 def side(images: Pictures) -> int:
     """Return the side in pixels of the stored images."""
-    return images.shape[-1] if isinstance(images, torch.Tensor) else images.side
+    return images.side if isinstance(images, Images) else images.shape[-1]
 
 
 def plain(pipeline: Pipeline, n: int) -> dict[str, Params]:

@@ -60,8 +60,8 @@ class Earlier:
         lines = [
             f"**This page judges networks trained earlier**, in `{Path(self.where).name}`, which "
             f"it reads and does not change: family `{c.family}`, backbone `{c.backbone}`, "
-            f"{c.image_size} px, spaces {sizes}, {self.record['training']['epochs']} epochs, "
-            f"seed {seeds}, on {self.device.type}."
+            f"{c.image_size} px, spaces {sizes}, epochs: "
+            f"{self.record['training']['epochs']}, seed {seeds}, on {self.device.type}."
         ]
         if len(self.runs) == 1:
             lines.append("There is one network, so no seeds to compare and no verdicts.")

@@ -21,7 +21,8 @@ from msr.data.images import at_most
 from msr.data.torchvision_sets import TORCHVISION, torchvision_name
 from msr.experiments import limits
 from msr.experiments.parameters import ImageParameters, parameter
-from msr.experiments.setup import Plan, Setup
+from msr.experiments.plan import Plan
+from msr.experiments.setup import Setup
 from msr.report.names import code
 from msr.spaces import Spaces
 from msr.train import pick_device
@@ -111,6 +112,9 @@ class Parameters(FolderParameters):
         ge=50,
         le=10**6,
     )
+    linear_probe: bool = parameter(
+        False, "also the field's linear probe: all images, top-1 and top-5", decides=False
+    )
 
 
 def prepare(config: Parameters) -> Setup:
@@ -172,7 +176,10 @@ def load_data(plan: Plan, asked: FolderParameters, probe_images: int) -> Setup:
     ValueError, one line, if there are too few images.
     """
     config: Any = plan.config
-    train, val, source = read_images(config, probe_images, plan.device)
+    on_all = getattr(config, "linear_probe", False)
+    train, val, source = read_images(config, 0 if on_all else probe_images, plan.device)
+    if on_all and not train.labels:
+        raise ValueError("linear_probe needs images in class folders; these have no classes")
     if len(val) < MIN_VAL:
         raise ValueError(
             f"only {len(val)} held-out images: too few to probe with; give {MIN_VAL} or more"

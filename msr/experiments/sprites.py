@@ -16,7 +16,8 @@ from msr.data.images import at_most
 from msr.evaluate import dci, probes
 from msr.experiments import limits
 from msr.experiments.parameters import ImageParameters, Seed, parameter
-from msr.experiments.setup import ImageRun, Plan, Row, Setup
+from msr.experiments.plan import Plan
+from msr.experiments.setup import ImageRun, Row, Setup
 from msr.spaces import Spaces
 from msr.train import pick_device
 from msr.views import Views

@@ -107,6 +107,20 @@ def numerical_by(
     return " ".join(part for part in parts if part)
 
 
+def small_probe(fitted: int, n_train: int, field: bool) -> str:
+    """Say that accuracies of probes on few images are not those that papers report.
+
+    fitted: number of images that they are fitted on, of n_train. field: whether the page also has
+    the linear probe of the field.
+    """
+    also = "it is the second table here" if field else "with `linear_probe` the page also has it"
+    return (
+        f"These accuracies are of probes fitted on {fitted:,} of {n_train:,} training images, with "
+        "one penalty. They compare spaces with each other, and cannot be compared with numbers in "
+        f"papers, whose linear probe is fitted on all training images ({also})."
+    )
+
+
 # -------------------------------------------------------------------- does the theory's map hold?
 
 

@@ -11,6 +11,8 @@ from msr.report.verdict import NOTE, Verdict, between, compared
 
 # ------------------------------------------------------------------------------ numbers and names
 
+ENDS = {"_linear": "linear", "_knn": "kNN", "_top1": "top-1", "_top5": "top-5"}
+
 
 def number(value: float, digits: int = 2, plus: bool = False) -> str:
     """Return a number as text, rounded to `digits` decimals, with a true minus sign.
@@ -38,8 +40,9 @@ def difference(verdict: Verdict) -> str:
 
 def words(target: str) -> str:
     """Return a target's name in Markdown, as it is shown to a reader: "crop x" for "crop_x"."""
-    shown = target.replace("_linear", " (linear)").replace("_knn", " (kNN)").replace("_", " ")
-    return markdown(shown)
+    for end, shown in ENDS.items():
+        target = target.replace(end, f" ({shown})")
+    return markdown(target.replace("_", " "))
 
 
 def columns(
