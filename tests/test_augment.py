@@ -8,6 +8,7 @@ import torch
 import torchvision.transforms.v2.functional as tv
 
 from msr import augment
+from msr.augment import spatial
 
 S, N = 24, 6
 TRANSFORMS = [
@@ -59,7 +60,7 @@ def on(n=N, **params):
 def test_resized_crop_is_torchvisions_on_whole_pixels(size):
     x = torch.rand(4, 3, 40, 40, generator=generator(2))
     boxes = torch.tensor([[3, 5, 20, 30], [0, 0, 40, 40], [10, 0, 7, 9], [31, 20, 9, 20]])
-    ours = augment.ResizedCrop(size).apply(x, on(4, box=boxes / 40))
+    ours = spatial.cut(x, boxes / 40, size)
     theirs = [
         tv.resized_crop(image, *box.tolist(), [size, size], antialias=True)
         for image, box in zip(x, boxes, strict=True)
@@ -69,7 +70,7 @@ def test_resized_crop_is_torchvisions_on_whole_pixels(size):
 
 def test_crop_beyond_the_image_repeats_its_edge():
     x = torch.arange(16.0).view(1, 1, 4, 4) / 16
-    out = augment.ResizedCrop(4).apply(x, on(1, box=torch.tensor([[-1.0, 0.0, 1.0, 1.0]])))
+    out = spatial.cut(x, torch.tensor([[-1.0, 0.0, 1.0, 1.0]]), 4)
     torch.testing.assert_close(out, x[:, :, :1].expand(1, 1, 4, 4))
 
 
@@ -180,7 +181,7 @@ def test_identity_parameters_are_exact(x):
     jitter = on(brightness=one, contrast=one, saturation=one, hue=zero)
     assert torch.equal(augment.ColorJitter().apply(x, jitter), x)
     assert torch.equal(augment.Solarise(1.1).apply(x, on()), x)
-    whole = on(box=torch.tensor([[0, 0, 1.0, 1.0]] * N))
+    whole = on(extent=torch.ones(N, 2), at=torch.zeros(N, 2), aspect=one)
     assert torch.equal(augment.ResizedCrop(S).apply(x, whole), x)
     still = on(angle=zero, shear=zero, shift=torch.zeros(N, 2), zoom=one)
     torch.testing.assert_close(augment.Affine().apply(x, still), x, atol=1e-5, rtol=0)
@@ -207,8 +208,8 @@ def test_probability(t, p):
 
 def test_draws_keep_their_ranges():
     n = 20_000
-    p = augment.ResizedCrop(S, (0.08, 1)).sample(generator(), n, S)
-    top, left, height, width = p["box"].unbind(1)
+    crop = augment.ResizedCrop(S, (0.08, 1))
+    top, left, height, width = crop.box(crop.sample(generator(), n, S)).unbind(1)
     assert top.min() >= 0 and (top + height).max() <= 1 + 1e-6
     assert left.min() >= 0 and (left + width).max() <= 1 + 1e-6
     jitter = augment.ColorJitter(0.4, 0.3, 0.2, 0.1, p=0.8).sample(generator(), n, S)

@@ -97,14 +97,16 @@ def test_an_unreadable_file_is_left_out_or_named(folder):
     found = evaluate.readable(split)
     assert len(found) == 23 and found.pixels is None
     expected = data.load(folder, 16, max_bad=0.5)[1]
-    assert torch.equal(torch.cat(list(features.pieces(found, 4))), expected.pixels)
+    pieces = list(features.pieces(found, 4))
+    assert torch.equal(torch.cat([piece.pixels for piece in pieces]), expected.pixels)
+    assert torch.equal(torch.cat([piece.aspect for piece in pieces]), expected.aspect)
     assert torch.equal(found.labels["class"], expected.labels["class"])
 
 
 def test_the_pictures_of_rows(folder, tmp_path, in_files):
     setup = setup_of(folder, tmp_path)
     shown = setup.pictures(setup.val_probe, np.array([[7, 3], [7, 22]]).flat)
-    kept = setup.readable(setup.val_probe).decoded().pixels
+    kept = setup.readable(setup.val_probe).decoded().loaded
     assert list(shown) == [3, 7, 22]
     assert all(torch.equal(image, kept[row]) for row, image in shown.items())
 

@@ -186,7 +186,7 @@ def test_a_style_draw_applies_what_is_predicted_and_not_what_hides_it():
     assert params["crop"]["on"].all() and params["jitter"]["on"].all()
     assert not params["greyscale"]["on"].any()
     assert torch.equal(params["flip"]["on"], drawn["flip"]["on"])
-    assert torch.equal(params["crop"]["box"], drawn["crop"]["box"])
+    assert torch.equal(params["crop"]["extent"], drawn["crop"]["extent"])
     assert list(style_targets(pipeline, params)) == [
         *("crop_x", "crop_y", "crop_size", "flip"),
         *("brightness", "contrast", "saturation", "hue"),

@@ -237,8 +237,8 @@ def test_a_key_shares_its_group_with_the_query(views, seed, n):
             for k, drawn in params[0][name].items():
                 assert torch.equal(key[name][k][rows], drawn[rows]), (group, name, k)
     drawn = [name for name, t in views.query.transforms.items() if t.draw is not Transform.draw]
-    alone = params[1]["crop"]["box"] if "crop" in drawn else params[1]["zoom"]["zoom"]
-    first = params[0]["crop"]["box"] if "crop" in drawn else params[0]["zoom"]["zoom"]
+    alone = params[1]["crop"]["at"] if "crop" in drawn else params[1]["zoom"]["zoom"]
+    first = params[0]["crop"]["at"] if "crop" in drawn else params[0]["zoom"]["zoom"]
     assert not torch.equal(alone[0], first[0]), "the first image's key 0 draws everything afresh"
 
 
