@@ -7,7 +7,7 @@ import torch
 torch.set_num_threads(1)  # two test processes with two threads each would fight over two cores
 
 # Property tests draw the same examples every time: few by default, many under `-m long`.
-FEW, MANY = 30, 1000
+FEW, MANY = 25, 1000
 hypothesis.settings.register_profile(
     "few",
     max_examples=FEW,

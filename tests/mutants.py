@@ -209,7 +209,11 @@ def read(path, beside, kind):
     from msr.data import files, shards
 
     if kind == "TAR":
-        source, _, problems, *_ = shards.read([path])
+        try:
+            source, _, problems, *_ = shards.read([path])
+        except ValueError as error:  # names that do not tell its images apart
+            assert "\n" not in str(error) and os.path.basename(path) in str(error)
+            return str(error)
         notes = [problems[path]] if problems else []
     else:
         source, notes = files.Files(files.Strings([path, beside])), []
