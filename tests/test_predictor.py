@@ -56,10 +56,11 @@ def test_a_file_has_the_features_that_the_experiment_gives_it(run):
     same(network(Path(files[3])), expected, rows=[3])
     pngs = [i for i, file in enumerate(files) if file.endswith("png")]  # JPEGs decode smaller
     same(network([Image.open(files[i]) for i in pngs]), expected, rows=pngs)
-    same(network(setup.val_probe.loaded), expected)
-    a, b = pngs[:2]
-    mixed = [files[1], Image.open(files[a]), setup.val_probe.loaded[b]]
-    same(network(mixed), expected, rows=[1, a, b])
+    square = next(i for i in pngs if Image.open(files[i]).size == (40, 40))
+    pixels = setup.readable(setup.val_probe).fetch(torch.tensor([square]))
+    same(network(pixels), expected, rows=[square])
+    mixed = [files[1], Image.open(files[pngs[0]]), pixels[0]]
+    same(network(mixed), expected, rows=[1, pngs[0], square])
 
 
 def test_any_size_is_the_centre_square_resized(network):
@@ -208,7 +209,10 @@ def test_a_run_that_did_not_yet_say_its_network_is_loaded_not_trained_again(tmp_
         ({"experiment": {"latents": {}}}, "holds an encoder of latents, which takes no images"),
         ({"network": {"backbone": "cnn"}}, "describes a network that cannot be built"),
         ({"network": {"backbone": "cnm", "image_size": 16, "spaces": {"a": 1}}}, "backbone 'cnm'"),
-        ({"network": {"backbone": "cnn", "image_size": 16, "spaces": {"a": 1}}}, "weight is absent in the file, "),
+        (
+            {"network": {"backbone": "cnn", "image_size": 16, "spaces": {"a": 1}}},
+            "weight is absent in the file, ",
+        ),
         (
             {"network": {"backbone": "cnn", "image_size": 16, "spaces": {"a": 1}, "width": 10**9}},
             "describes a network that cannot be built",

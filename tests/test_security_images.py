@@ -100,8 +100,8 @@ def test_of_an_animation_the_first_frame_is_read():
     out = io.BytesIO()
     frames = [noise(i, (20, 20)) for i in range(50)]
     frames[0].save(out, "GIF", save_all=True, append_images=frames[1:])
-    first, _ = files.decode(io.BytesIO(out.getvalue()), 20)
-    alone, _ = files.decode(io.BytesIO(blob(frames[0], "GIF")), 20)
+    first, *_ = files.decode(io.BytesIO(out.getvalue()), 20)
+    alone, *_ = files.decode(io.BytesIO(blob(frames[0], "GIF")), 20)
     assert torch.equal(first, alone)
 
 

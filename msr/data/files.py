@@ -218,15 +218,18 @@ def decode(source: str | io.BytesIO | Image.Image, size: int) -> tuple[torch.Ten
             if min(file.size) < SMALLEST:
                 raise ValueError(f"{file.width} × {file.height} pixels, smaller than {SMALLEST}")
             kind = "" if file.mode == "RGB" else file.mode
-            file.draft("RGB", (size, size))
+            whole = file.size
+            scaled = file.draft("RGB", (size, size)) is not None  # a JPEG, read at a lower scale
             file.load()
+            whole = whole if scaled else file.size  # a TIFF was turned by Pillow
+            before = file.size
             with contextlib.suppress(Exception):  # where it is damaged, it is ignored
                 ImageOps.exif_transpose(file, in_place=True)
+            width, height = whole if file.size == before else whole[::-1]
             image = rgb(file)
-    aspect = image.width / image.height
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3)
-    return functional.pil_to_tensor(image), aspect, kind
+    return functional.pil_to_tensor(image), width / height, kind
 
 
 def rgb(image: Image.Image) -> Image.Image:

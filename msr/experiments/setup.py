@@ -128,13 +128,18 @@ class Setup(Plan):
 
         Files are looked at here, when a probe first needs them, and not before training. A small
         split is decoded into memory; a larger one stays in files, of which every probe decodes a
-        piece at a time. Files that are left out are named in a printed line.
+        piece at a time. Files that are left out are
+        counted in a printed line and named in files.json in out_dir.
         """
         if id(split) not in self.kept:
             found = evaluate.readable(in_memory(split, self.workers), self.workers)
             if len(found) < len(split):
-                left = len(split) - len(found)
-                print(f"{left} of {len(split)} images for probes cannot be read and are left out")
+                left, out = len(split) - len(found), Path(self.config.out_dir)
+                named = f"; they are named in {out / 'files.json'}" if split.inspection else ""
+                print(f"{left} of {len(split)} images for probes cannot be read: left out{named}")
+                if split.inspection:
+                    out.mkdir(parents=True, exist_ok=True)
+                    split.inspection.write(out / "files.json")
             self.kept[id(split)] = split, found
         return self.kept[id(split)][1]
 
