@@ -41,6 +41,7 @@ def test_the_readmes_program(on_files, photographs, tmp_path, monkeypatch):
         ("n_train=1000", "n_train=48"),
         ("(64, 32, 32)", "(4, 2, 2)"),
         ("32)", "16)"),
+        ('"cnn", 32, width=16', '"cnn", 16, width=4'),
         ("Batches(data, 128)", "Batches(data, 8)"),
         ("epochs=10", "epochs=1, batch_size=8"),
         ("arange(100)", "arange(20)"),
