@@ -10,7 +10,7 @@ book: $(VENV)/.book  ## run the notebooks, render _build/html [PROFILE=quick|sta
 	$(BIN)/python book/build.py --profile $(PROFILE) $(if $(filter 1,$(REUSE)),--reuse)
 
 test: $(VENV)/.test  ## run the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## check format, style and types; changes nothing
 	$(BIN)/ruff format --check

@@ -27,9 +27,14 @@ def pytest_configure(config):
         hypothesis.settings.load_profile("many")
 
 
+# Files that take longest: started first, so that two processes end at about the same time.
+SLOWEST = ("test_restart", "test_disturbed", "test_recipes", "test_imagenet", "test_dist")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Under `-m long` the property tests run too, with many examples."""
+    """Put the slowest files first. Under `-m long` property tests run too, with many examples."""
+    items.sort(key=lambda item: item.path.stem not in SLOWEST)
     if config.option.markexpr == "long":
         for item in items:
             if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):

@@ -28,7 +28,7 @@ from msr.train import checkpoint
 
 PARAMS = dict(
     image_size=16,
-    epochs=60,
+    epochs=80,
     seeds=1,
     vanilla=False,
     probe_images=50,

@@ -220,7 +220,7 @@ def read(path, beside, kind):
     decoder = files.Decoder(source, SIZE)
     for i in range(len(source) if kind == "TAR" else 1):
         try:
-            pixels, _, met = decoder[i]
+            pixels, _, _, met = decoder[i]
         except ValueError as error:  # a shard without any good image
             assert kind == "TAR" and "files can be read" in str(error) and "\n" not in str(error)
             return str(error)

@@ -118,7 +118,7 @@ def test_only_what_is_changed_can_be_hidden(t):
             {"x", "y", "position"},
         ),
     ],
-    ids=repr,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else repr(value),
 )
 def test_a_strong_transform_hides_what_a_weak_one_shows(weak, strong, hidden):
     assert not weak.hides

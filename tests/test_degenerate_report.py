@@ -105,6 +105,7 @@ def test_promises_of_missing_scores():
     assert "the largest drop is for a, +0.00" in text and f"lead –, {NO_SCORE}" in text
     nothing = {s: {} for s in ("h", "content", "joined")}
     assert sentences.sprites_promises(nothing, ["content"], {}) == ""
+    assert "fitted on 0 of 0 training images" in sentences.small_probe(0, 0, field=False)
     text = sentences.task_promises(table, ["content", "spatial"])
     assert "*content* tasks: – from `content`, at most – from another space (`spatial`)" in text
     assert sentences.task_promises(table, ["content"]) == ""

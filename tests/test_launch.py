@@ -15,6 +15,7 @@ from small import IMAGENET, SPRITES, TRANSFER, sprites_setup
 from msr import dist, load
 from msr.experiments import imagenet, launch, numerical, processes, sprites, transfer
 from msr.experiments.plan import Plan
+from msr.spaces import Spaces
 from msr.train import NonFiniteLoss, Stopped
 
 
@@ -83,7 +84,8 @@ def test_gpus_are_counted_machine_by_machine(monkeypatch, world, here, says):
     """Two machines of eight GPUs each train sixteen ranks; on one machine these are too many."""
     config = sprites.Parameters(**SPRITES).change(devices=world, batch_size=world)
     views = types.SimpleNamespace(groups=(), paired=False)
-    plan = Plan(config, views, None, None, torch.device("cuda"))
+    spaces = Spaces.of((), (4,))
+    plan = Plan(config, views, spaces, config.training(), torch.device("cuda"))
     monkeypatch.setattr(dist, "world_size", lambda: world)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(here))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)

@@ -1,4 +1,4 @@
-"""The command line, killed: after ten SIGKILLs at random moments a run ends bitwise the same."""
+"""The command line, killed: after SIGKILLs at random moments a run ends bitwise the same."""
 
 import contextlib
 import json
@@ -77,11 +77,12 @@ def written(run):
         return (run / "config.json").stat().st_mtime_ns
 
 
-def test_ten_kills(undisturbed, tmp_path):
+@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.long)])
+def test_kills(undisturbed, tmp_path, kills):
     (whole, preparing, training), (folder, run) = undisturbed, folder_of(tmp_path, "killed")
     chance, reached = random.Random(0), []
-    for kill in range(10):
-        while_training = kill % 5 < 4  # the others come before it
+    for kill in range(kills):
+        while_training = kill % 4 < 3  # the others come before it
         before, process = written(run), start(folder)
         while while_training and written(run) == before:
             assert process.poll() is None, process.communicate()[0]

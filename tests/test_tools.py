@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = (ROOT / "pyproject.toml").read_text()
 BOUND = r"([a-z-]+)(>=[\d.a-z]+,<[\d.]+)"
 # no notebook and no page needs these
-CHECKS_ALONE = {"hypothesis", "lightly", "ruff", "mypy", "pre-commit"}
+CHECKS_ALONE = {"hypothesis", "lightly", "ruff", "mypy", "pre-commit", "pytest-xdist"}
 IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn"}
 
 
