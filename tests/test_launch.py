@@ -13,7 +13,7 @@ import torch
 from small import IMAGENET, SPRITES, TRANSFER, sprites_setup
 
 from msr import dist, load
-from msr.experiments import imagenet, launch, numerical, processes, sprites, transfer
+from msr.experiments import imagenet, launch, limits, numerical, processes, sprites, transfer
 from msr.experiments.plan import Plan
 from msr.spaces import Spaces
 from msr.train import NonFiniteLoss, Stopped
@@ -89,7 +89,9 @@ def test_gpus_are_counted_machine_by_machine(monkeypatch, world, here, says):
     monkeypatch.setattr(dist, "world_size", lambda: world)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(here))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
-    monkeypatch.setattr(Plan, "build", lambda self, seed: None)  # it would ask for a real GPU
+    # these would ask for a real GPU
+    monkeypatch.setattr(Plan, "build", lambda self, seed: None)
+    monkeypatch.setattr(limits, "network", lambda *_: None)
     with pytest.raises(ValueError, match=says) if says else contextlib.nullcontext():
         plan.check()
 
