@@ -1,5 +1,7 @@
 """A flat folder of held-out images: its classes from the files that are usual, or a clear line."""
 
+import os
+
 import numpy as np
 import pytest
 import scipy.io
@@ -93,4 +95,18 @@ def test_a_damaged_kit(imagenet):
     devkit(imagenet / "ILSVRC2012_devkit_t12")
     (imagenet / "ILSVRC2012_devkit_t12" / "data" / "meta.mat").write_bytes(b"no")
     with pytest.raises(ValueError, match="with its meta.mat cannot be read"):
+        data.load(imagenet, 16)
+
+
+def test_files_of_strangers(imagenet):
+    """A pipe is not waited for; what is too large to be such a file is not read."""
+    os.mkfifo(imagenet / "val" / "classes.txt")
+    devkit(imagenet.parent)
+    (imagenet.parent / "data").rename(imagenet / "data")
+    with open(imagenet / "data" / "meta.mat", "ab") as file:
+        file.truncate(2**30)
+    with pytest.raises(ValueError, match="meta.mat cannot be read: 1,073,741,824 bytes, more than"):
+        data.load(imagenet, 16)
+    (imagenet / "data" / "meta.mat").unlink()
+    with pytest.raises(ValueError, match="is a flat folder of 12 held-out images"):
         data.load(imagenet, 16)

@@ -11,11 +11,16 @@ from pathlib import Path
 
 import scipy.io
 
+from msr import safe
+
 DEVKIT = "ILSVRC2012_devkit_t12"
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"  # with meta.mat, in the development kit
 SOLUTION = "LOC_val_solution.csv"  # Kaggle's
 UP = 4  # folders above the images that are searched too; Kaggle's table lies so far above
 LARGEST = 2**26  # bytes; a larger text is not such a file
+KIT = (
+    2**20
+)  # bytes of a file of the development kit; meta.mat is compressed, a thousandfold at most
 
 
 def find(folder: Path, names: set[str], classes: set[str]) -> tuple[dict[str, str], Path] | None:
@@ -47,21 +52,24 @@ def _devkit(kit: Path) -> dict[str, str]:
     Line n of the ground truth is the ILSVRC id of validation image n.
     """
     try:
+        for name in (TRUTH, "meta.mat"):
+            safe.regular(kit / name, KIT)
         synsets = scipy.io.loadmat(str(kit / "meta.mat"), squeeze_me=True)["synsets"]
         words = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
         ids = (kit / TRUTH).read_text().split()
         return {f"ILSVRC2012_val_{n:08d}": words[int(i)] for n, i in enumerate(ids, 1)}
     except Exception as error:  # scipy raises errors of many kinds for a damaged file
-        raise ValueError(f"'{kit / TRUTH}' with its meta.mat cannot be read: {error!r}") from None
+        raise ValueError(
+            f"'{kit / TRUTH}' with its meta.mat cannot be read: {safe.line(error)}"
+        ) from None
 
 
 def _lines(path: Path) -> dict[str, str]:
     """Return {file name without its extension: class} of a text's lines: their first two words."""
     try:
-        if path.stat().st_size > LARGEST:
-            return {}
+        safe.regular(path, LARGEST)
         lines: Iterable[str] = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError):  # not there, a pipe, too large, or no text
         return {}
     rows = [line.replace(",", " ").split() for line in lines]
     return {Path(row[0]).stem: row[1] for row in rows if len(row) > 1}
