@@ -28,6 +28,7 @@ import yaml
 
 import api
 import clean
+import footprint
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
@@ -235,6 +236,8 @@ def stage(executed: list[Path]) -> Path:
     for path in executed:
         shutil.copy(path, site / "book" / path.name)
     (site / "book" / "api.md").write_text(api.page())
+    scale = site / "book" / "scale.md"
+    scale.write_text(footprint.filled(scale.read_text()))
     return site
 
 

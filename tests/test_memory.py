@@ -3,16 +3,14 @@
 import contextlib
 import functools
 import os
-import weakref
 
 import pytest
 import tiny
 import torch
 import torch.multiprocessing as mp
 from test_dist import free_port
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 
+from footprint import peak
 from msr import dist, models, train
 from msr.losses import FAMILIES
 from msr.objective import Objective
@@ -164,28 +162,6 @@ def test_two_ranks_in_pieces_are_one_process(tmp_path):
 SIZES = {"cnn": (48, 64), "resnet18": (32, 16), "resnet50": (24, 8)}  # side, views
 
 
-class Peak(TorchDispatchMode):
-    """The largest number of bytes that tensors made within it held at the same time."""
-
-    def __init__(self):
-        super().__init__()
-        self.live, self.now, self.peak = {}, 0, 0
-
-    def __torch_dispatch__(self, f, types, args=(), kwargs=None):
-        out = f(*args, **(kwargs or {}))
-        for t in tree_iter(out):
-            if isinstance(t, torch.Tensor) and t.untyped_storage()._cdata not in self.live:
-                storage = t.untyped_storage()
-                self.live[storage._cdata] = storage.nbytes()
-                self.now += storage.nbytes()
-                self.peak = max(self.peak, self.now)
-                weakref.finalize(storage, self.drop, storage._cdata)
-        return out
-
-    def drop(self, key):
-        self.now -= self.live.pop(key)
-
-
 @pytest.mark.parametrize("name", SIZES)
 def test_the_plan_is_what_is_measured(name):
     side, n = SIZES[name]
@@ -201,13 +177,6 @@ def test_the_plan_is_what_is_measured(name):
 
     whole = peak(memory.InPieces(model), x)
     assert plan.per_view * n < whole < plan.need
-
-
-def peak(net, x):
-    """The most bytes of a step on x, but for the weights and x itself."""
-    with Peak() as seen:
-        Objective("simclr", SPACES)(net(x)[1].view(4, len(x) // 4, -1)).loss.backward()
-    return seen.peak
 
 
 def test_a_step_in_pieces_needs_the_memory_of_one_piece():
