@@ -28,8 +28,8 @@ notebook: $(VENV)/.book  ## start an experiment of your own: NAME=mine [DATA=fol
 sync: $(VENV)/.book  ## bring into step: notebooks, their .py and parameters, the map of the code
 	$(BIN)/python book/sync.py
 
-clean:  ## remove the site and runs of minutes; list what stays [ALL=1 removes that too]
-	@$(PYTHON) book/clean.py $(if $(filter 1,$(ALL)),--all)
+clean:  ## remove the site and runs of minutes, list the rest [ALL=1: that too, DRY=1: only say]
+	@$(PYTHON) book/clean.py $(if $(filter 1,$(ALL)),--all) $(if $(filter 1,$(DRY)),--dry)
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile

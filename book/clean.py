@@ -1,6 +1,6 @@
 """What _build holds: what may go, what stays, what is set aside. `make clean` runs this file.
 
-    python book/clean.py [--all]
+    python book/clean.py [--all] [--dry]
 
 A run is kept unless the smoke or the quick profile trained it, unchanged and in less than an hour:
 then `make book` trains it again in minutes. So neither a build nor `make clean` ever removes a
@@ -34,15 +34,23 @@ def seconds(folder: Path) -> float:
     Clocks and dates of files play no part: a log holds the images per second of every line.
     """
     total = 0.0
+    unlogged = {path.parent for path in folder.rglob("checkpoint-*.pt")}
     for log in sorted(folder.rglob("log.jsonl")):
+        unlogged.discard(log.parent)
         try:
             batch, last = json.loads((log.parent / "config.json").read_text())["training"], 0
+            speed = math.nan
             for line in map(json.loads, log.read_text().splitlines()):
-                images = (line["step"] - last) * batch["batch_size"]
-                total, last = total + images / line["images_per_second"], line["step"]
-        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+                images = batch["batch_size"] * (line["step"] - last)
+                speed, last = line["images_per_second"], line["step"]
+                total += images / speed
+            # the steps that are saved but not yet in the log
+            steps = [int(path.stem.split("-")[1]) for path in log.parent.glob("checkpoint-*.pt")]
+            if max(steps, default=0) > last:
+                total += (max(steps) - last) * batch["batch_size"] / speed
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
             return math.inf
-    return total
+    return math.inf if unlogged or math.isnan(total) else total
 
 
 def stamp(folder: Path) -> dict:
@@ -50,7 +58,7 @@ def stamp(folder: Path) -> dict:
     try:
         found = json.loads((folder / STAMP).read_text())
         return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 
@@ -102,7 +110,7 @@ def trained_epochs(log: Path) -> float:
     """Return how many epochs a log.jsonl has reached; 0 if its last line cannot be read."""
     try:
         return round(json.loads(log.read_text().splitlines()[-1])["epoch"], 2)
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return 0
 
 
@@ -141,8 +149,11 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def clean(everything: bool = False) -> None:
-    """Print what _build holds, and remove what `make book` makes again, or `everything`."""
+def clean(everything: bool = False, dry: bool = False) -> None:
+    """Print what _build holds, and remove what `make book` makes again, or `everything`.
+
+    dry: only print what would be removed.
+    """
     found = list(contents())
     kept = [path for path, goes in found if not goes and not everything]
     for path in kept:
@@ -151,8 +162,11 @@ def clean(everything: bool = False) -> None:
         print("What is kept may have taken long; `make clean ALL=1` removes it too.")
     for path, goes in found:
         if goes or everything:
-            print(f"removing {described(path)}", flush=True)
-            remove(path)
+            print(f"{'would remove' if dry else 'removing'} {described(path)}", flush=True)
+            if not dry:
+                remove(path)
+    if dry:
+        return
     for folder in [*BUILD.glob("runs/*"), *BUILD.glob("*"), BUILD]:
         with contextlib.suppress(OSError):  # it is not empty
             folder.rmdir()
@@ -162,7 +176,9 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--all", action="store_true", help="also what may have taken long")
-    clean(parser.parse_args().all)
+    parser.add_argument("--dry", action="store_true", help="only say what would be removed")
+    options = parser.parse_args()
+    clean(options.all, options.dry)
 
 
 if __name__ == "__main__":

@@ -55,10 +55,10 @@ class Peak(TorchDispatchMode):
 
 
 def peak(net, x):
-    """The most bytes of a step on x [4 * B, …], but for the weights and x itself."""
+    """The most bytes of a step of `InPieces` on x [4 * B, …], but for the weights and x itself."""
     with Peak() as seen:
         z = net(x)[1].float()
-        Objective("simclr", SPACES)(z.view(4, len(x) // 4, -1)).loss.backward()
+        Objective("simclr", net.model.spaces)(z.view(4, len(x) // 4, -1)).loss.backward()
     return seen.peak
 
 

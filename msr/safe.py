@@ -1,4 +1,7 @@
-"""Files that strangers may have made: read without running code, and in bounded memory.
+"""Files, read and written safely.
+
+Those that strangers may have made are read without running code, and in bounded memory; our own are
+written whole or not at all.
 
 A limit here is far above what an honest file needs; what is beyond it is refused in one line. What
 is promised of all files, and by which test, stands in SECURITY.md.
@@ -6,13 +9,15 @@ is promised of all files, and by which test, stands in SECURITY.md.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import stat
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from PIL import Image
@@ -23,6 +28,39 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF")
 PIXELS = 89_478_485  # pixels of one image: where Pillow warns (a quarter of a GiB of RGB bytes)
 TEXT = 2**20  # bytes of a JSON text that describes a run
 SHOWN = 200  # characters of a message that come from the file
+
+
+# ------------------------------------------------------------------------------------------ writing
+
+
+def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Write a file through `fill(file)`; it replaces `path` once it is complete and on the disk.
+
+    If that fails, an earlier file stays as it was, and nothing is left beside it. Raises OSError,
+    as on a full disk.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            raise error.__context__ from None  # torch.save hides it behind an error of its own
+        raise
+    with contextlib.suppress(OSError):  # sync the new name too, where the file system allows it
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+# ------------------------------------------------------------------------------------------ reading
 
 
 def line(error: Exception) -> str:

@@ -178,3 +178,37 @@ def test_the_search_for_copies_is_bounded():
     assert copies.find(train, val) == []
     assert train.asked <= 2 * copies.LOOKED_AT and train.opened <= copies.READ
     assert val.asked <= copies.HELD_OUT and val.opened <= copies.HELD_OUT
+
+
+def test_held_out_folders_among_the_classes(tmp_path):
+    """FOLDER/a, FOLDER/b and FOLDER/val/a: val is no third class."""
+    for where in ("a", "b", "val/a", "val/b"):
+        (tmp_path / where).mkdir(parents=True)
+        for i in range(6):
+            noise(i + len(where)).save(tmp_path / where / f"{i}.png")
+    with pytest.raises(
+        ValueError, match="beside them 'val' with the same class 'a'; move"
+    ) as error:
+        data.load(tmp_path, 16)
+    assert "\n" not in str(error.value)
+    train, val = data.load(tmp_path, 16, val_dir=str(tmp_path / "val"))
+    assert (len(train), len(val)) == (12, 12) and train.classes["class"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("other", ["eval_000", "dev_000", "more"])
+def test_shards_of_which_only_some_say_what_they_are(tmp_path, other):
+    for name in ("training_000", other):
+        members = {f"{i}.png": blob(noise(i)) for i in range(12)}
+        (tmp_path / "in").mkdir(exist_ok=True)  # the name of tmp_path says "test"
+        write_tar(tmp_path / "in" / f"{name}.tar", members)
+    with pytest.raises(ValueError, match="holds shards of several kinds, such as"):
+        data.load(tmp_path / "in", 16)
+    assert len(data.load(str(tmp_path / "in" / "training_*.tar"), 16)[0]) == 11
+
+
+def test_images_beside_shards(tmp_path):
+    write_tar(tmp_path / "a.tar", {f"{i}.png": blob(noise(i)) for i in range(12)})
+    noise(0).save(tmp_path / "b.gif")
+    with pytest.raises(ValueError, match="holds shards and image files, such as 'b.gif'; give the"):
+        data.load(tmp_path, 16)
+    assert len(data.load(f"{tmp_path}/*.tar", 16)[0]) == 11

@@ -57,6 +57,15 @@ def test_a_shared_style_looks_as_in_the_query(name):
     assert torch.equal(same[0], same[2])
 
 
+def test_crops_that_leave_the_image_by_different_shares():
+    query, key = (Pipeline([augment.ResizedCrop(S, overhang=far)]) for far in (0.0, 0.4))
+    views = Views(query, key)
+    params = views.sample(torch.Generator().manual_seed(1), B, S)
+    out = views.apply(images(), params)
+    assert torch.equal(out[0], query.apply(images(), params[0]))
+    assert torch.equal(out[1], key.apply(images(), params[1]))
+
+
 def test_paired_views_with_unlike_pipelines():
     views, params, out = views_of("solarise", ("crop",), paired=True)
     assert torch.equal(out[1], views.key.apply(images(), params[1]))

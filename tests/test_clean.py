@@ -165,6 +165,10 @@ def test_clean_says_what_it_removes_and_keeps_what_took_long(book, clean, capsys
     (book / "_build" / "html").mkdir()
     (book / "_build" / "notes.txt").write_text("mine")
     capsys.readouterr()
+    before = sorted((book / "_build").rglob("*"))
+    clean.clean(dry=True)
+    assert "would remove _build/runs/quick/n (" in capsys.readouterr().out
+    assert sorted((book / "_build").rglob("*")) == before
     clean.clean()
     said = capsys.readouterr().out.splitlines()
     starts = {"kept: _build/executed/paper", "kept: _build/notes.txt", "kept: _build/runs/paper/n"}

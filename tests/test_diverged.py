@@ -11,7 +11,7 @@ import tiny
 import torch
 from tiny import flat, make
 
-from msr import train
+from msr import safe, train
 from msr.train import checkpoint, diverged
 
 # TensorBoard's thread ends where the disk is full
@@ -66,6 +66,18 @@ def test_a_run_that_diverged_goes_on_with_a_lower_rate(data, tmp_path, capsys):
     assert "complete in" in capsys.readouterr().out and torch.equal(flat(model), flat(again))
 
 
+def test_a_cure_leaves_complete_runs_of_other_seeds_alone(data, tmp_path, capsys):
+    fit(data, tmp_path / "seed0", lr=0.1)
+    with pytest.raises(train.NonFiniteLoss):
+        fit(data, tmp_path / "seed1", lr=1.0)
+    capsys.readouterr()
+    fit(data, tmp_path / "seed0", lr=0.05)
+    assert "complete in" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"seed0", "seed1"}
+    fit(data, tmp_path / "seed0", lr=0.05, batch_size=24)
+    assert "set aside as seed0.old" in capsys.readouterr().out
+
+
 def test_once_past_the_step_the_settings_are_fixed_again(data, tmp_path):
     with pytest.raises(train.NonFiniteLoss):
         fit(data, tmp_path)
@@ -74,6 +86,10 @@ def test_once_past_the_step_the_settings_are_fixed_again(data, tmp_path):
         "seed = 1, now 2"
     ]
     assert diverged.incurable(tmp_path, 9, ["lr = 1, now 2"]) == ["lr = 1, now 2"]
+    for text in ('{"step": Infinity}', "[" * 10**5, "{}", '{"step": [1]}'):  # of strangers
+        (tmp_path / "odd").mkdir(exist_ok=True)
+        (tmp_path / "odd" / diverged.FILE).write_text(text)
+        assert diverged.step_of(tmp_path / "odd") == 0
     assert diverged.incurable(tmp_path / "other", 6, ["lr = 1, now 2"]) == ["lr = 1, now 2"]
 
 
@@ -157,7 +173,7 @@ def test_a_run_that_cannot_save_its_end_says_so(data, tmp_path, capsys):
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path):
     state = {"x": torch.zeros(10_000)}
     with full_disk(), pytest.raises(OSError) as error:
-        checkpoint.write(tmp_path / "a", lambda file: torch.save(state, file))
+        safe.write(tmp_path / "a", lambda file: torch.save(state, file))
     assert error.value.errno == errno.EFBIG and not list(tmp_path.iterdir())
 
 

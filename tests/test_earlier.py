@@ -1,8 +1,10 @@
 """Networks trained earlier are read, never trained, renamed or written to."""
 
+import json
 import shutil
 
 import pytest
+import safetensors.torch
 import small
 import torch
 from small import TRANSFER, imagenet_setup
@@ -138,3 +140,24 @@ def test_weights_that_are_no_run(there, tmp_path):
     torch.save({"a": torch.zeros(2)}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match="does not say which network it holds"):
         earlier.network(str(tmp_path / "a.pth"), CPU)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"training": {}}, {"training": {"seed": "<script>"}}, {"steps": "many"}, {"family": ["a"]}],
+)
+def test_a_strangers_record_is_one_line(there, tmp_path, change):
+    path = tmp_path / "model.safetensors"
+    with safetensors.safe_open(there / "spaces_seed0" / "model.safetensors", "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}
+        metadata = file.metadata()
+    metadata["config"] = json.dumps(json.loads(metadata["config"]) | change)
+    safetensors.torch.save_file(weights, path, metadata)
+    with pytest.raises(ValueError, match="does not say how it was trained|unknown|family") as error:
+        prepared(path)
+    assert "\n" not in str(error.value)
+
+
+def test_the_settings_shown_are_those_of_the_networks(there):
+    setup = prepared(there, epochs=7, batch_size=9)
+    assert (setup.config.epochs, setup.config.batch_size) == (1, 16)

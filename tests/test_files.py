@@ -136,6 +136,22 @@ def test_training_on_a_dirty_folder_finishes(dirty, tmp_path, monkeypatch, worke
     assert converted == set(CONVERTED.values())
 
 
+def test_what_was_skipped_is_remembered(tmp_path):
+    """A run that is resumed or only loaded does not meet the files again."""
+    record = files.Inspection(total=9, max_bad=1)
+    record.add(3, [("a", "", "broken"), ("b", "L", ""), ("c", "L", "")])
+    record.write(tmp_path / "files.json")
+    later = files.Inspection(total=9, max_bad=1)
+    later.add(1, [("d", "", "empty"), ("b", "L", "")])
+    later.write(tmp_path / "files.json")
+    written = json.loads((tmp_path / "files.json").read_text())
+    assert written["skipped"] == {"a": "broken", "d": "empty"}
+    assert written["converted"]["L"] == {"files": 2, "first": ["b", "c"]}
+    (tmp_path / "files.json").write_text("[" * 10**5)
+    later.write(tmp_path / "files.json")
+    assert json.loads((tmp_path / "files.json").read_text())["skipped"] == {"d": "empty"}
+
+
 def test_a_substitute_is_the_same_for_every_number_of_workers(dirty, monkeypatch):
     monkeypatch.setattr(images, "IN_MEMORY", 0)
     train, _ = data.load(dirty, 16)

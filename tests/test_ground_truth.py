@@ -98,6 +98,16 @@ def test_a_damaged_kit(imagenet):
         data.load(imagenet, 16)
 
 
+def test_one_training_folder_has_no_labels(tmp_path):
+    """train/images/ and a flat val/: one class is none."""
+    for where in ("train/images", "val"):
+        (tmp_path / where).mkdir(parents=True)
+        for i in range(12):
+            noise(i + len(where)).save(tmp_path / where / f"{i}.png")
+    train, val = data.load(tmp_path, 16)
+    assert (len(train), len(val)) == (12, 12) and not train.labels and not val.labels
+
+
 def test_files_of_strangers(imagenet):
     """A pipe is not waited for; what is too large to be such a file is not read."""
     os.mkfifo(imagenet / "val" / "classes.txt")

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     | {"data"},
     "train": {"config", "dist", "safe", "models", "objective"},
     "evaluate": {"config", "dist", "spaces", "augment", "views", "models", "data"},
-    "report": {"config"},
+    "report": {"config", "safe"},
 }
 EVERYTHING = set(MAY_IMPORT)
 MAY_IMPORT |= {"experiments": EVERYTHING, "": EVERYTHING}

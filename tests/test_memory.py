@@ -85,6 +85,30 @@ def test_statistics_of_a_piece_and_chance_are_the_same_in_both_passes():
     assert all(getattr(m, "momentum", 0.1) == 0.1 for m in pieces.modules())
 
 
+def test_batch_normalisation_over_gpus():
+    """Its layer insists on counting batches; on one process it computes as the plain one."""
+    plain, over_gpus = network("cnn"), network("cnn")
+    torch.nn.SyncBatchNorm.convert_sync_batchnorm(over_gpus)
+    before = tiny.flat(over_gpus)
+    memory.saved(over_gpus, views())
+    assert torch.equal(tiny.flat(over_gpus), before), "to measure counts nothing"
+    found = []
+    for net in (plain, over_gpus):
+        torch.manual_seed(1)
+        found.append(gradients(memory.InPieces(net, 8), net)[0])
+    close(*found)
+    close(tiny.flat(plain), tiny.flat(over_gpus))
+
+
+@pytest.mark.parametrize("n", [4, 5, 7])
+def test_no_piece_is_a_single_view(n):
+    """Batch normalisation needs two values at least."""
+    for free in range(1, 3 * n):
+        with contextlib.suppress(ValueError):
+            plan = memory.Plan(n, per_view=1.0, fixed=0.0, free=free)
+            assert n // plan.pieces >= 2, plan
+
+
 def test_a_run_in_pieces_says_so_and_goes_on_bit_for_bit(tmp_path, capsys):
     data, weights = tiny.images(), []
     for folder in (tmp_path / "once", tmp_path / "twice"):

@@ -1,17 +1,21 @@
 """Names of folders and classes that mean something to Markdown, HTML, LaTeX or matplotlib."""
 
 import io
+import types
 
 import numpy as np
 import pytest
+import torch
 from matplotlib import cbook
 from myst_parser.config.main import MdParserConfig
 from myst_parser.mdit_to_docutils.base import DocutilsRenderer
 from myst_parser.parsers.mdit import create_md_parser
 
+from msr.experiments.earlier import Earlier
 from msr.report import Facts, galleries, over_seeds, plots, sentences, tables
 from msr.report.names import code, plain
 from msr.report.verdict import paired
+from msr.spaces import Spaces
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -35,6 +39,7 @@ HOSTILE = (
     "_a_ __b__ c_d",
     "plain name",
 )
+KINDS = ("paragraph", "strong")
 TEXT = ("text", "code_inline", "softbreak")  # tokens that show what is written and no more
 
 
@@ -86,6 +91,17 @@ def test_a_name_is_shown_as_it_is_in_a_sentence(name):
     assert not {"html_inline", "math_inline", "myst_role", "link_open"} & {
         token.type for token in tokens(promise)
     }
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_networks_of_strangers_are_named_and_not_interpreted(name):
+    """The first lines of the page on transfer, which judges the networks in a folder."""
+    network, spaces = types.SimpleNamespace(seed=0), Spaces(("content", name), (4, 4))
+    config = types.SimpleNamespace(family="simclr", backbone="cnn", image_size=16, epochs=3)
+    where = name.replace("/", "")
+    said = Earlier(config, spaces, torch.device("cpu"), where, [network], [], {}).said()
+    kinds = {token.type for token in tokens(said)}
+    assert kinds <= {*TEXT, "inline", *(f"{k}_{side}" for k in KINDS for side in ("open", "close"))}
 
 
 def test_names_are_drawn_and_not_interpreted():

@@ -117,6 +117,9 @@ def test_pictures_of_other_modes_are_welcome(network):
         (np.ones((2, 3, 16, 16), np.uint16), "are uint16; give uint8"),
         (np.ones((2, 3, 16, 16), object), "are object; give uint8"),
         (torch.ones(2, 3, 16, 16, dtype=torch.bool), "are bool; give uint8"),
+        (torch.rand(2, 3, 16, 16).to_sparse(), "are a sparse or an empty"),
+        (torch.rand(2, 3, 16, 16, device="meta"), "are a sparse or an empty"),
+        (np.ones((2, 3, 16, 16), np.longdouble), "are float128|are longdouble; give uint8"),
         (torch.rand(3, 16, 16), r"have the shape \[3, 16, 16\]; give \[N, 3, H, W\]"),
         (torch.rand(2, 1, 16, 16), r"have the shape \[2, 1, 16, 16\]"),
         (torch.rand(2, 16, 16, 3), "channels stand before height and width"),
@@ -140,7 +143,7 @@ def test_what_is_no_image_is_refused_in_one_line(network, images, says):
 
 
 def test_a_batch_size_of_none_is_refused(network):
-    with pytest.raises(ValueError, match="batch_size = 0; give 1 or more"):
+    with pytest.raises(ValueError, match="batch_size = 0; give a whole number, 1 or more"):
         network(torch.rand(1, 3, 16, 16), batch_size=0)
 
 

@@ -10,7 +10,7 @@ import tiny
 import torch
 from tiny import flat, make
 
-from msr import train
+from msr import safe, train
 from msr.train import checkpoint, resume
 
 
@@ -195,12 +195,12 @@ def test_records_of_version_0_1():
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
-    checkpoint.write(tmp_path / "a", lambda file: file.write(b"old"))
+    safe.write(tmp_path / "a", lambda file: file.write(b"old"))
 
     def fails(file):
         file.write(b"ne")
         raise OSError("disk full")
 
     with pytest.raises(OSError):
-        checkpoint.write(tmp_path / "a", fails)
+        safe.write(tmp_path / "a", fails)
     assert (tmp_path / "a").read_bytes() == b"old"

@@ -1,5 +1,6 @@
 """Tar shards: they hold what files hold, and stream in windows, once each, on every rank."""
 
+import errno
 import io
 import os
 import pickle
@@ -10,7 +11,7 @@ import torch
 from pictures import blob, by_pixels, noise, same
 
 from msr import data, dist
-from msr.data import Batches, cache, files, images, shards
+from msr.data import Batches, cache, faults, files, images, shards
 
 
 def write_tar(path, members):
@@ -233,3 +234,17 @@ def test_shards_in_random_order_are_still_read_in_windows(classes):
     order, _ = order_of(100, classes, sorted_by_class=False)
     held = torch.tensor([len((batch // 100).unique()) for batch in order.split(800)])
     assert (held <= shards.WINDOW).all()
+
+
+def test_a_network_disk_that_comes_back(tmp_path, monkeypatch):
+    """A handle that went stale is not tried again: the shard is opened anew."""
+    write_tar(tmp_path / "a.tar", {f"{i}.png": blob(noise(i), "PNG") for i in range(12)})
+    source = shards.read([str(tmp_path / "a.tar")]).images
+    monkeypatch.setattr(faults, "PAUSES", (0.0, 0.0))
+
+    class Stale:
+        def seek(self, offset):
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+    source.handles.files[source.shards[0]] = Stale()
+    assert faults.patiently(source.open, 0).getvalue().startswith(b"\x89PNG")

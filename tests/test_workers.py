@@ -9,6 +9,16 @@ from torch.utils.data import dataloader
 from msr.data import Batches, folders, images
 
 
+def test_an_epoch_inside_another(photographs, monkeypatch):
+    monkeypatch.setattr(images, "AT_ONCE", 0)
+    train, _ = folders.load(photographs, 16)
+    wanted = [list(Batches(train, 8).epoch(epoch)) for epoch in (0, 1)]
+    batches = Batches(train, 8)
+    found = list(zip(batches.epoch(0), batches.epoch(1), strict=True))
+    for mine, theirs in zip(found, zip(*wanted), strict=True):
+        assert all(same(a, b) for a, b in zip(mine, theirs))
+
+
 def test_workers_serve_all_epochs(photographs, monkeypatch):
     monkeypatch.setattr(images, "AT_ONCE", 0)
     train, _ = folders.load(photographs, 16)

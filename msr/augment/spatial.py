@@ -31,7 +31,7 @@ class ResizedCrop(Transform):
     name = "crop"
     groups = ("spatial",)
     in_probe = "always"
-    strengths = ("scale", "ratio", "overhang")
+    strengths = ("scale", "ratio")
 
     def __init__(
         self,

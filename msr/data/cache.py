@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msr import safe
+
 FORMAT = 2  # of what is cached; a change to it, or to how it is made, raises this number
 
 
@@ -38,9 +40,7 @@ def cached(key: str, valid: Callable[[Any], bool], make: Callable[[], Any]) -> A
     data = make()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}.tmp")
-        beside.write_text(json.dumps(data))
-        os.replace(beside, path)
-    except (OSError, UnicodeEncodeError):
+        safe.write(path, lambda file: file.write(json.dumps(data).encode()))
+    except OSError:
         pass
     return data

@@ -29,7 +29,7 @@ from msr.data.strings import Strings
 
 __all__ = ["EXTENSIONS", "Decoder", "Files", "Inspection", "Source", "Strings", "decode", "index"]
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+EXTENSIONS = tuple(".jpg .jpeg .jfif .png .gif .bmp .webp .ppm .tif .tiff".split())
 SMALLEST = 8  # pixels a side; a smaller file is not a photograph
 # ns; a folder that changed less than this before it was listed may change again without a new time
 # stamp, so its index is not taken from the cache.

@@ -133,6 +133,7 @@ def sources(place: Place, apart_from: Place | None = None) -> Found:
     """
     try:
         if place.shards:
+            places.check_beside_shards(place)
             found = _from_shards(list(place.shards))
         else:
             found = _from_files(place, apart_from)
@@ -177,6 +178,7 @@ def _from_files(place: Place, apart_from: Place | None) -> Found:
         left_out = sum(len(found.pop(folder)) for folder in shared)
         if left_out:
             places.say(f"{left_out} images of '{apart_from.text}' are left out of training")
+    places.check_classes(place, found)
     tops = [Path(folder).parts[0] if folder else "" for folder in found]
     classes = sorted({top for top, names in zip(tops, found.values()) if names})
     number = {name: i for i, name in enumerate(classes)}
@@ -203,12 +205,12 @@ def _listing(found: dict[str, list[str]], source: files.Files) -> str:
 def _in_classes(found: Found, there: Place, classes: list[str], here: Place) -> Found:
     """Renumber the held-out images' labels by the training images' `classes`.
 
-    Without training classes (a flat folder) nothing is changed. The classes of a flat folder come
-    from a file (see `msr.data.ground_truth`). Raises ValueError, one line, for a class that the
-    training images lack, and for a flat folder without such a file.
+    With fewer than two training classes there are no labels, so all become 0. The classes of a flat
+    folder come from a file (see `msr.data.ground_truth`). Raises ValueError, one line, for a class
+    that the training images lack, and for a flat folder without such a file.
     """
-    if classes == [""]:
-        return found
+    if len(classes) < 2:
+        return replace(found, label=torch.zeros_like(found.label))
     lacking = sorted(set(found.classes) - set(classes))
     if lacking and len(found.classes) == 1 and not there.shards:
         label = _by_truth(found, there, classes)

@@ -18,9 +18,7 @@ TRUTH = "ILSVRC2012_validation_ground_truth.txt"  # with meta.mat, in the develo
 SOLUTION = "LOC_val_solution.csv"  # Kaggle's
 UP = 4  # folders above the images that are searched too; Kaggle's table lies so far above
 LARGEST = 2**26  # bytes; a larger text is not such a file
-KIT = (
-    2**20
-)  # bytes of a file of the development kit; meta.mat is compressed, a thousandfold at most
+KIT = 2**19  # bytes of a file of the development kit; meta.mat is compressed
 
 
 def find(folder: Path, names: set[str], classes: set[str]) -> tuple[dict[str, str], Path] | None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch.utils.data import DataLoader
-from torchvision.transforms.functional import center_crop, resize
 
 from msr import dist
 from msr.data import files, shards, workers
 from msr.data.files import Decoder, Inspection
-from msr.data.squashed import Batch, Squashed
+from msr.data.squashed import Batch, Squashed, squares
 
 # A split is decoded once and kept in memory if neither limit is exceeded.
 IN_MEMORY = 2 * 2**30  # bytes of pixels
@@ -183,23 +182,6 @@ class Images:
         return (place[group] // together + within).argsort()
 
 
-def squares(images: Batch) -> torch.Tensor:
-    """Return images as they were, uint8 [B, 3, S, S]: of squashed ones the centre squares."""
-    if isinstance(images, torch.Tensor):
-        return images
-    found = []
-    for x, aspect in zip(images.pixels, images.aspect.tolist()):
-        side = x.shape[-1]
-        if aspect != 1:
-            height, width = (
-                max(1, round(side * share)) for share in (min(1, aspect), min(1, 1 / aspect))
-            )
-            x = center_crop(x, [height, width])
-            x = resize(x, [side, side], antialias=True)
-        found.append(x)
-    return torch.stack(found) if found else images.pixels
-
-
 def one_line(loader: Iterable) -> Iterator:
     """Yield the loader's batches; raise a worker's ValueError as one line, without traceback."""
     try:
@@ -285,10 +267,15 @@ class Batches:
                 batch = self.images.taken(index)
                 yield batch.pin_memory() if pin else batch
         else:
-            if self.loader is None:
-                self.loader = self.images.loader(self.num_workers, pin)
-            for found, _ in self.images.stream(order, self.num_workers, pin, self.loader):
-                yield found
+            # one loader serves all epochs, and one of its own an epoch that begins inside another
+            loader, self.loader = self.loader, None
+            if loader is None:
+                loader = self.images.loader(self.num_workers, pin)
+            try:
+                for found, _ in self.images.stream(order, self.num_workers, pin, loader):
+                    yield found
+            finally:
+                self.loader = loader
 
 
 def enough(images: Images, batch_size: int) -> None:

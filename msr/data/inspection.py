@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -91,20 +90,35 @@ class Inspection:
         """Write the record to `path` as JSON.
 
         It holds each skipped file with its reason and, for each colour mode, the number of
-        converted files and the first `NAMED` of their names. The file is replaced in one step.
+        converted files and the first `NAMED` of their names. What the file held before is kept: a
+        run that is resumed or only loaded does not meet every file again. The file is replaced in
+        one step.
         """
+        old = _earlier(path)
         converted = {
             kind: {"files": len(names), "first": sorted(names)[:NAMED]}
             for kind, names in sorted(self.converted.items())
         }
-        skipped = dict(sorted(self.skipped.items()))
+        for kind, entry in old["converted"].items():
+            if entry["files"] > converted.get(kind, {"files": 0})["files"]:
+                converted[kind] = entry
+        skipped = dict(sorted({**old["skipped"], **self.skipped}.items()))
         data = {"files": self.total, "skipped": skipped, "converted": converted}
-        beside = path.with_suffix(".tmp")
-        beside.write_text(json.dumps(data, indent=1))
-        os.replace(beside, path)
+        safe.write(path, lambda file: file.write(json.dumps(data, indent=1).encode()))
 
 
 def _some(skipped: dict[str, str]) -> str:
     """Return the first three of {name: reason} in words."""
     some = list(skipped.items())[:3]
     return "; ".join(f"{safe.shown(name)} ({reason})" for name, reason in some)
+
+
+def _earlier(path: Path) -> dict[str, dict]:
+    """Return "skipped" and "converted" of an earlier record; both empty without a readable one."""
+    try:
+        old = json.loads(path.read_text())
+        for entry in old["converted"].values():
+            entry["files"] += 0  # a number
+        return {"skipped": dict(old["skipped"]), "converted": dict(old["converted"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {"skipped": {}, "converted": {}}

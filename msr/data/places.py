@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from msr import dist
 from msr.data import shards
+from msr.data.files import EXTENSIONS
 
 VAL_NAMES = ("val", "valid", "validation", "test")  # held-out folders beside train; first found
 TRAIN_NAMES = ("train", "training")
@@ -93,7 +94,8 @@ def by_name(where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     Names such as ``train-0000.tar`` and ``val-0000.tar`` tell both kinds apart. All shards are of
     the first kind if their names do not differ in this. Both are empty for a folder without shards.
-    Raises ValueError, one line, if some shards are named as held out and others not as training.
+    Raises ValueError, one line, if only some shards say by their names what they are, or none is
+    for training.
     """
     if shards.is_pattern(where):
         paths = shards.expand(where)
@@ -103,14 +105,13 @@ def by_name(where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for path in paths:
         kinds.setdefault(_kind(path), []).append(path)
     held_out = [name for name in VAL_NAMES if name in kinds]
-    if not held_out or len(kinds) == 1:
+    if len(kinds) < 2:
         return tuple(paths), ()
-    if set(kinds) - {"train"} - set(VAL_NAMES) or "train" not in kinds:
-        other = next(kind for kind in kinds if kind != held_out[0])
+    if "" in kinds or "train" not in kinds:
+        some, other = (Path(kinds[kind][0]).name for kind in list(kinds)[:2])
         raise ValueError(
-            f"'{where}' holds shards of several kinds, such as '{Path(kinds[other][0]).name}' and "
-            f"'{Path(kinds[held_out[0]][0]).name}'; give one pattern for data_dir and one for "
-            "val_dir, or name the shards train-… and val-…"
+            f"'{where}' holds shards of several kinds, such as '{some}' and '{other}'; give one "
+            "pattern for data_dir and one for val_dir, or name the shards train-… and val-…"
         )
     return tuple(kinds["train"]), tuple(kinds[held_out[0]])
 
@@ -134,3 +135,35 @@ def shared(
     """
     held_out = {os.path.realpath(val.root / folder) for folder in val_folders}
     return [f for f in train_folders if os.path.realpath(train.root / f) in held_out]
+
+
+def check_classes(place: Place, folders: Mapping[str, Sequence[str]]) -> None:
+    """Raise ValueError, one line, if a class folder is really one of held-out images.
+
+    It is if it has the name of one and holds folders of the other classes. folders: {folder
+    relative to the place: names of its images}.
+    """
+    inside: dict[str, set[str]] = {}  # {class folder: names of the folders in it}
+    for folder, names in folders.items():
+        parts = Path(folder).parts
+        if names and parts:
+            inside.setdefault(parts[0], set()).update(parts[1:2])
+    for name in VAL_NAMES:
+        both = inside.get(name, set()) & (inside.keys() - {name})
+        if both:
+            raise ValueError(
+                f"'{place.text}' holds class folders, and beside them '{name}' with the same "
+                f"class '{min(both)}'; move the classes into '{place.text}/train', or give "
+                f"val_dir '{place.text}/{name}'"
+            )
+
+
+def check_beside_shards(place: Place) -> None:
+    """Raise ValueError, one line, if image files lie beside the shards of a folder."""
+    if place.root.is_dir():
+        for name in sorted(os.listdir(place.root)):
+            if name.lower().endswith(EXTENSIONS):
+                raise ValueError(
+                    f"'{place.text}' holds shards and image files, such as '{name}'; give the "
+                    f"pattern '{place.text}/*.tar', or move one kind away"
+                )

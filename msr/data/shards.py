@@ -54,11 +54,15 @@ class Handles:
         self.files[path] = file
         if len(self.files) > OPEN:
             self.files.popitem(last=False)[1].close()
-        file.seek(offset)
-        blob = bytearray()
-        while len(blob) < size and (part := file.read(size - len(blob))):
-            blob += part
-        return bytes(blob)
+        try:
+            file.seek(offset)
+            blob = bytearray()
+            while len(blob) < size and (part := file.read(size - len(blob))):
+                blob += part
+            return bytes(blob)
+        except OSError:  # as from a network disk that came back: the next try opens it anew
+            del self.files[path]
+            raise
 
 
 CLASS = 2**10  # bytes of a `.cls` file

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torchvision.transforms.functional import center_crop, resize
 
 
 @dataclass(frozen=True)
@@ -45,3 +46,20 @@ Batch = torch.Tensor | Squashed  # images [B, 3, S, S] as they are, or squashed 
 def parts(images: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the pixels [B, 3, S, S], and the aspects [B] of squashed images, else None."""
     return (images.pixels, images.aspect) if isinstance(images, Squashed) else (images, None)
+
+
+def squares(images: Batch) -> torch.Tensor:
+    """Return images as they were, uint8 [B, 3, S, S]: of squashed ones the centre squares."""
+    if isinstance(images, torch.Tensor):
+        return images
+    found = []
+    for x, aspect in zip(images.pixels, images.aspect.tolist()):
+        side = x.shape[-1]
+        if aspect != 1:
+            height, width = (
+                max(1, round(side * share)) for share in (min(1, aspect), min(1, 1 / aspect))
+            )
+            x = center_crop(x, [height, width])
+            x = resize(x, [side, side], antialias=True)
+        found.append(x)
+    return torch.stack(found) if found else images.pixels

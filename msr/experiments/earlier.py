@@ -11,15 +11,16 @@ from typing import Any, NoReturn
 import safetensors
 import torch
 
-from msr import evaluate, weights
+from msr import evaluate, safe, weights
 from msr.augment import pipelines
 from msr.data import Images
 from msr.experiments.parameters import ImageParameters
 from msr.experiments.setup import ImageRun, Setup, embed
 from msr.losses import FAMILIES
 from msr.objective import Objective
-from msr.report import sentences
+from msr.report import names, sentences
 from msr.spaces import Spaces
+from msr.train import Training
 from msr.train.checkpoint import differences
 from msr.views import Views
 
@@ -56,12 +57,15 @@ class Earlier:
     def said(self) -> str:
         """Return the first lines of a page: which networks it judges."""
         c, seeds = self.config, ", ".join(str(run.seed) for run in self.runs)
-        sizes = ", ".join(f"{n} {d}" for n, d in zip(self.spaces.names, self.spaces.sizes))
+        sizes = ", ".join(
+            f"{names.markdown(n)} {d}" for n, d in zip(self.spaces.names, self.spaces.sizes)
+        )
+        folder = names.code(Path(self.where).name)
         lines = [
-            f"**This page judges networks trained earlier**, in `{Path(self.where).name}`, which "
-            f"it reads and does not change: family `{c.family}`, backbone `{c.backbone}`, "
+            f"**This page judges networks trained earlier**, in {folder}, which it "
+            f"reads and does not change: family `{c.family}`, backbone `{c.backbone}`, "
             f"{c.image_size} px, spaces {sizes}, epochs: "
-            f"{self.record['training']['epochs']}, seed {seeds}, on {self.device.type}."
+            f"{c.epochs}, seed {seeds}, on {self.device.type}."
         ]
         if len(self.runs) == 1:
             lines.append("There is one network, so no seeds to compare and no verdicts.")
@@ -102,7 +106,9 @@ def read(asked: ImageParameters, where: str, device: torch.device) -> Earlier:
             "leave these parameters out"
         )
     runs, baseline = ([run for run, _ in found[kind]] for kind in ("spaces", "vanilla"))
-    config = asked.change(**own, seeds=len(runs), seed=min(run.seed for run in runs))
+    trained = {n: v for n, v in record["training"].items() if n in type(asked).model_fields}
+    own |= trained | {"seeds": len(runs), "seed": min(run.seed for run in runs)}
+    config = asked.change(**own)
     return Earlier(config, first.model.spaces, device, where, runs, baseline, record)
 
 
@@ -125,18 +131,24 @@ def network(path: str, device: torch.device) -> tuple[ImageRun, dict[str, Any]]:
     """
     trained = weights.load(path, device)
     config = trained.config
-    if config.get("family") not in FAMILIES or "training" not in config:
-        raise ValueError(f"'{path}' does not say by which family it was trained; give a run of msr")
     with safetensors.safe_open(weights.locate(path), "pt") as file:
-        step = int((file.metadata() or {}).get("step", config["steps"]))
-    if step < config["steps"]:
+        metadata = file.metadata() or {}
+    try:
+        training = Training(**config["training"] | {"seed": config["training"]["seed"]})
+        steps, family = int(config["steps"]), FAMILIES[config["family"]].name
+        step = int(metadata.get("step", steps))
+    except Exception as error:  # a record that msr did not write
         raise ValueError(
-            f"'{path}' is unfinished (step {step} of {config['steps']}): resume its training first"
+            f"'{path}' does not say how it was trained ({safe.line(error)}); give a run of msr"
+        ) from None
+    if step < steps:
+        raise ValueError(
+            f"'{path}' is unfinished (step {step} of {steps}): resume its training first"
         )
     size = config["network"]["image_size"]
-    objective = Objective(config["family"], trained.model.spaces).to(device)
+    objective = Objective(family, trained.model.spaces).to(device)
     views = Views(*pipelines("medium", size))  # the plain view is the same in every preset
-    return ImageRun(trained.model, objective, config["training"]["seed"], [], views=views), config
+    return ImageRun(trained.model, objective, training.seed, [], views=views), config
 
 
 def agree(where: str, found: Found) -> None:

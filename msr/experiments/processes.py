@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from msr import dist
+from msr import dist, safe
 from msr.experiments.parameters import ImageParameters
 from msr.models import MultiSpace
 from msr.objective import Objective
@@ -36,7 +36,7 @@ class Worker:
         path.parent.mkdir(parents=True, exist_ok=True)
         own = {"experiment": self.config.NAME, "only": self.name, "only_seed": self.seed}
         text = json.dumps(self.config.model_dump(mode="json") | own, indent=1)
-        checkpoint.write(path, lambda file: file.write(text.encode()))
+        safe.write(path, lambda file: file.write(text.encode()))
         return path
 
 
@@ -81,7 +81,8 @@ def follow(worker: Worker, progress: bool) -> None:
                 process.terminate()
                 process.wait(60)
     said = printed.read_text().splitlines()
-    starts = tuple(f"{worker.title}: {start}" for start in ("complete", "resum", worker.folder))
+    told_too = ("complete", "resum", worker.folder)
+    starts = ("memory: ", "warning: ", *(f"{worker.title}: {start}" for start in told_too))
     for text in said:
         if text.startswith(starts):
             print(text)

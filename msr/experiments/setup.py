@@ -114,7 +114,10 @@ class Setup(Plan):
             return
         met = self.train.inspection.merge(dist.everyone(self.train.inspection))
         if dist.rank() == 0:
-            met.write(folder / "files.json")
+            try:
+                met.write(folder / "files.json")
+            except OSError as error:  # the network is saved: this is not worth an end
+                print(f"{title}: files.json cannot be written: {error.strerror}", flush=True)
             if self.train.pixels is None and met.skipped:
                 print(f"{title}: {met.summary()}; all named in {folder / 'files.json'}", flush=True)
 

@@ -20,8 +20,9 @@ from msr.data.torchvision_sets import held
 from msr.evaluate import STREAM, classifier
 from msr.experiments import limits
 from msr.experiments.earlier import Earlier, read
-from msr.experiments.imagenet import LARGE, FolderParameters, load_data, plan
+from msr.experiments.imagenet import FolderParameters, load_data, plan
 from msr.experiments.parameters import Seed, parameter
+from msr.experiments.plan import Plan
 from msr.experiments.setup import ImageRun, Row, Setup
 from msr.train import pick_device
 
@@ -110,13 +111,16 @@ def prepare(config: Parameters) -> Setup | Earlier:
     Raises ValueError, one line, before any training.
     """
     limits.writable(config.out_dir)
-    limits.rendered(4 * config.task_images, config.image_size or LARGE, "task_images")
+    planned: Plan | Earlier
     if config.trained:
-        found = read(config, config.trained, pick_device(config.device))
-        check(config.tasks)
-        return found
-    planned = plan(config)
+        planned = read(config, config.trained, pick_device(config.device))
+    else:
+        planned = plan(config)
+    if not config.tasks:
+        limits.rendered(4 * config.task_images, planned.config.image_size, "task_images")
     check(config.tasks)
+    if isinstance(planned, Earlier):
+        return planned
     return load_data(planned, config, config.task_images)
 
 

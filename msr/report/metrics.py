@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
+
+from msr import safe
 
 
 class Cell(TypedDict):
@@ -93,9 +94,8 @@ class Metrics:
         """
         self.out_dir.mkdir(parents=True, exist_ok=True)
         self.record["seconds"] = round(time.perf_counter() - self.start, 1)
-        path = self.out_dir / "metrics.json"
-        path.with_suffix(".tmp").write_text(json.dumps(self.record, indent=1, default=str))
-        os.replace(path.with_suffix(".tmp"), path)
+        path, text = self.out_dir / "metrics.json", json.dumps(self.record, indent=1, default=str)
+        safe.write(path, lambda file: file.write(text.encode()))
         return path
 
 

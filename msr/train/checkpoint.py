@@ -16,13 +16,10 @@ under another name, synced to the disk and renamed, so that a job may be killed 
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -36,35 +33,11 @@ HELD = {"step": int, "config": str, "model": dict, "objective": dict, "optimizer
 HELD |= {"generator": torch.Tensor, "rng": list, "recent": torch.Tensor}
 
 
-def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file through `fill(file)`; it replaces `path` once it is complete and on the disk.
-
-    If that fails, an earlier file stays as it was. Raises OSError, as on a full disk.
-    """
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
-            raise error.__context__ from None  # torch.save hides it behind an error of its own
-        raise
-    with contextlib.suppress(OSError):  # sync the new name too, where the file system allows it
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 def write_config(folder: Path, config: dict) -> None:
     """Write `config`, plain data, to config.json in the folder."""
-    write(folder / "config.json", lambda file: file.write(json.dumps(config, indent=1).encode()))
+    safe.write(
+        folder / "config.json", lambda file: file.write(json.dumps(config, indent=1).encode())
+    )
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -80,8 +53,8 @@ def save(folder: Path, state: dict) -> None:
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in state["model"].items()}
     blob = safetensors.torch.save(weights, {"config": state["config"], "step": str(state["step"])})
-    write(folder / "model.safetensors", lambda file: file.write(blob))
-    write(folder / f"checkpoint-{state['step']:08d}.pt", lambda file: torch.save(state, file))
+    safe.write(folder / "model.safetensors", lambda file: file.write(blob))
+    safe.write(folder / f"checkpoint-{state['step']:08d}.pt", lambda file: torch.save(state, file))
     for old in checkpoints(folder)[KEPT:]:
         old.unlink()
 

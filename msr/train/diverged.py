@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from msr import dist
+from msr import dist, safe
 from msr.train import checkpoint
 
 # Settings of training that may be changed to get a run past the step where it diverged.
@@ -30,7 +30,7 @@ def error(folder: Path | None, step: int, what: str) -> NonFiniteLoss:
     if dist.rank() == 0:
         with contextlib.suppress(OSError):  # on a full disk too, this error is the one to report
             note = json.dumps({"step": step}).encode()
-            checkpoint.write(folder / FILE, lambda file: file.write(note))
+            safe.write(folder / FILE, lambda file: file.write(note))
     saved = checkpoint.checkpoints(folder)
     if not saved:
         return NonFiniteLoss(f"{advice} (no checkpoint was written yet: training begins again)")
@@ -42,8 +42,8 @@ def error(folder: Path | None, step: int, what: str) -> NonFiniteLoss:
 def step_of(folder: Path) -> int:
     """Return the step by which the run in `folder` diverged; 0 if it never did."""
     try:
-        return int(json.loads((folder / FILE).read_text())["step"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return int(safe.mapping((folder / FILE).read_bytes(), FILE)["step"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0
 
 

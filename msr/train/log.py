@@ -13,7 +13,6 @@ import torch
 
 from msr import dist, safe
 from msr.objective import Terms
-from msr.train import checkpoint
 
 
 class Log:
@@ -89,7 +88,7 @@ class Log:
             with contextlib.suppress(OSError):
                 self.file.close()
         text = "".join(json.dumps(line) + "\n" for line in self.lines)
-        checkpoint.write(self.folder / "log.jsonl", lambda file: file.write(text.encode()))
+        safe.write(self.folder / "log.jsonl", lambda file: file.write(text.encode()))
         self.file = open(self.folder / "log.jsonl", "a")
 
     def __enter__(self) -> Log:

@@ -46,7 +46,7 @@ class Plan:
     free: float
 
     def __post_init__(self) -> None:
-        if self.most < min(2, self.views):
+        if self.pieces > max(1, self.views // 2):  # batch normalisation needs two at a time
             raise ValueError(
                 f"a step needs {amount(self.fixed)}, and {amount(PEAK * self.per_view)} for each "
                 f"view, but {amount(self.free)} of memory are free; give a smaller network "
@@ -61,7 +61,7 @@ class Plan:
     @property
     def pieces(self) -> int:
         """The smallest number of pieces that fit; 1 is the whole batch at once."""
-        return math.ceil(self.views / self.most)
+        return math.ceil(self.views / self.most) if self.most > 0 else self.views
 
     @property
     def need(self) -> float:
@@ -134,19 +134,27 @@ class InPieces(nn.Module):
 
     def decide(self, x: torch.Tensor) -> int:
         """Return the number of pieces for batches like x [N, …], and print a line if it matters."""
-        n, line = len(x), ""
+        n, line, error = len(x), "", ""
         if self.micro_batch:
             pieces = max(1, min(math.ceil(n / self.micro_batch), n // 2))
             line = f"memory: {n:,} views in {in_pieces(n, pieces)}" if pieces > 1 else ""
         elif x.device.type == "cuda" and n >= 4:
-            found = plan(self.model, x, free_memory(x.device))
-            pieces, line = found.pieces, str(found)
+            pieces = 1
+            try:
+                found = plan(self.model, x, free_memory(x.device))
+                pieces, line = found.pieces, str(found)
+            except ValueError as problem:  # of this rank alone, perhaps
+                error = str(problem)
         else:
             pieces = 1
-        everywhere = dist.everyone((pieces, line))
+        everywhere = dist.everyone((pieces, line, error))
+        wrong = [told for _, _, told in everywhere if told]
+        if wrong:
+            raise ValueError(wrong[0])
+        most, line, _ = max(everywhere)
         if line and dist.rank() == 0:
-            print(max(everywhere)[1], flush=True)
-        return max(everywhere)[0]
+            print(line, flush=True)
+        return most
 
 
 @contextlib.contextmanager
@@ -160,9 +168,12 @@ def statistics(model: nn.Module, share: float, count: bool) -> Iterator[None]:
     norms = [m for m in model.modules() if isinstance(m, kind) and m.training]
     before = [(m.momentum, m.num_batches_tracked) for m in norms]
     for m in norms:
-        if share == 0 or m.momentum is not None:  # without momentum it averages all batches
-            m.momentum = 1 - (1 - (m.momentum or 0.0)) ** share
-        m.num_batches_tracked = m.num_batches_tracked if count else None
+        if m.momentum is not None:
+            m.momentum = 1 - (1 - m.momentum) ** share
+        elif not count:  # it averages all batches that are counted
+            m.momentum = 0.0
+        if not count and m.num_batches_tracked is not None:
+            m.num_batches_tracked = m.num_batches_tracked.clone()  # counted in vain
     try:
         yield
     finally:

@@ -57,7 +57,8 @@ def _decide(
         old = json.loads(saved["config"]) if saved else {}
         changed = changes(old, config) if saved else []
         unfinished = saved and saved["step"] < old["steps"]
-        changed = [line for line in changed if unfinished or line != WHOLE]
+        if saved and not unfinished:
+            changed = _deciding(folder, changed)
     except Exception as error:  # a record that msr did not write
         return None, f"the configuration of the run in {folder} cannot be read: {safe.line(error)}"
     cures: list[str] = []
@@ -99,6 +100,17 @@ def with_history(config: dict, saved: dict) -> dict:
     history = old.get("history", [])
     history = history + ([{"step": saved["step"], "changed": changed}] if changed else [])
     return config | ({"history": history} if history else {})
+
+
+def _deciding(folder: Path, changed: list[str]) -> list[str]:
+    """Return those changes of a complete run for which it would be trained again.
+
+    It is not if they only get a run beside it past a loss that became nan, such as another seed's.
+    """
+    changed = [line for line in changed if line != WHOLE]
+    beside = any(diverged.step_of(other) for other in folder.parent.iterdir() if other.is_dir())
+    cured = [line for line in changed if line.partition(" = ")[0] in diverged.CURES]
+    return [] if beside and len(cured) == len(changed) else changed
 
 
 def changes(old: dict, new: dict) -> list[str]:

@@ -17,6 +17,7 @@ from msr.data.squashed import Batch, Squashed, parts
 from msr.views import to_float
 
 One = str | os.PathLike[str] | Image.Image | torch.Tensor | np.ndarray  # one image
+KINDS = ("uint8", "float16", "bfloat16", "float32", "float64")  # types of numbers
 PIXELS = 2**27  # numbers that are resized at a time, half a GB of floats
 
 
@@ -57,9 +58,11 @@ def _pixels(x: torch.Tensor | np.ndarray, wanted: str) -> torch.Tensor:
         last = len(shape) == wanted.count(",") + 1 and shape[-1] == 3
         hint = " (channels stand before height and width)" if last else ""
         raise ValueError(f"images have the shape {shape}; give {wanted}{hint}")
-    if kind != "uint8" and "float" not in kind:
+    if kind not in KINDS:
         raise ValueError(f"images are {kind}; give uint8, or floats in [0, 1]")
     found = torch.from_numpy(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x
+    if found.layout != torch.strided or found.is_meta:
+        raise ValueError("images are a sparse or an empty (meta) tensor; give a dense one")
     if kind == "uint8" or not found.numel():
         return found
     low, high = (float(value) for value in found.aminmax())

@@ -55,8 +55,8 @@ class Trained:
         Raises ValueError, one line, for other types, shapes and ranges, before any image goes
         through the network, and for a file that cannot be read.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size = {batch_size}; give 1 or more")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size = {batch_size!r}; give a whole number, 1 or more")
         size = int(self.config["network"]["image_size"])
         device = next(self.model.parameters()).device
         self.model.eval()
