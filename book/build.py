@@ -224,7 +224,8 @@ def tidied(book: dict) -> dict:
 def stage(executed: list[Path]) -> Path:
     """Collect the sources of the site, and return their folder.
 
-    They are the pages, the executed notebooks, and the page of the library.
+    They are the pages, with tables that are measured here, the executed notebooks, and the page of
+    the library.
     """
     site = BUILD / "site"
     shutil.rmtree(site, ignore_errors=True)
@@ -236,8 +237,9 @@ def stage(executed: list[Path]) -> Path:
     for path in executed:
         shutil.copy(path, site / "book" / path.name)
     (site / "book" / "api.md").write_text(api.page())
-    scale = site / "book" / "scale.md"
-    scale.write_text(footprint.filled(scale.read_text()))
+    for page in sorted((site / "book").glob("*.md")):
+        if footprint.MARK in page.read_text():
+            page.write_text(footprint.filled(page.read_text()))
     return site
 
 

@@ -22,6 +22,7 @@ from msr.train import memory
 SIZES = {"cnn": (48, 256), "resnet18": (64, 64), "resnet50": (224, 16)}
 SPACES = Spaces.of(("appearance", "spatial"), (64, 32, 32))
 PIECES = 4
+MARK = "<!-- footprint: "  # how a page names the place of a table
 # of the paper's profile: what there is, views on each device, and bytes that are free on it
 DEVICES = (
     ("one GPU, 23 GB free", 2048, 23e9),
@@ -104,7 +105,7 @@ def filled(page):
         table, line = paper()
         texts = {"measured": measured(), "paper": table, "line": line}
     for name, text in texts.items():
-        page = page.replace(f"<!-- footprint: {name} -->", text)
+        page = page.replace(f"{MARK}{name} -->", text)
     return page
 
 
