@@ -5,6 +5,7 @@ python book/footprint.py
 
 from __future__ import annotations
 
+import textwrap
 import weakref
 from dataclasses import replace
 
@@ -103,7 +104,7 @@ def filled(page):
     """The text of the page with the tables in the places that it names."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         table, line = paper()
-        texts = {"measured": measured(), "paper": table, "line": line}
+        texts = {"measured": measured(), "paper": table, "line": textwrap.fill(line, 76)}
     for name, text in texts.items():
         page = page.replace(f"{MARK}{name} -->", text)
     return page
