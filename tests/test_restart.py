@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-import torch
+from disturb import same
 
 from msr.train import checkpoint
 
@@ -60,15 +60,6 @@ def undisturbed(tmp_path_factory):
     out = process.communicate(timeout=120)[0]
     assert process.returncode == 0, out
     return checkpoint.latest(run), ready - begun, time.monotonic() - ready
-
-
-def same(a, b):
-    """Whether two values are equal, with tensors nested in dicts and lists."""
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(same(*pair) for pair in zip(a, b))
-    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
 
 
 def written(run):

@@ -112,10 +112,10 @@ class Images:
         """Decode batches of indices, long [b] each, and yield (images, own) for each batch.
 
         own: bool [b], whether each image is the file asked for rather than the replacement of an
-        unreadable file. Files that are skipped or converted are added to
-        `inspection`. num_workers: processes that decode. pin: put pixels into pinned memory.
-        loader: one that `self.loader` made with these settings, whose processes are used again.
-        Raises ValueError, one line, once too many files are unreadable.
+        unreadable file. Files that are skipped or converted are added to `inspection`. num_workers:
+        processes that decode. pin: put pixels into pinned memory. loader: one that `self.loader`
+        made with these settings, whose processes are used again. Raises ValueError, one line, once
+        too many files are unreadable.
         """
         if loader is None:
             loader = self.loader(num_workers, pin)

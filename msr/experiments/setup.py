@@ -131,8 +131,8 @@ class Setup(Plan):
 
         Files are looked at here, when a probe first needs them, and not before training. A small
         split is decoded into memory; a larger one stays in files, of which every probe decodes a
-        piece at a time. Files that are left out are
-        counted in a printed line and named in files.json in out_dir.
+        piece at a time. Files that are left out are counted in a printed line and named in
+        files.json in out_dir.
         """
         if id(split) not in self.kept:
             found = evaluate.readable(in_memory(split, self.workers), self.workers)

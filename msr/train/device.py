@@ -7,7 +7,8 @@ import ctypes
 
 import torch
 
-from msr.config import LONGEST, shown
+from msr import safe
+from msr.config import shown
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -21,9 +22,9 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device).tolist()  # "meta" holds no numbers
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0][:LONGEST]
         raise ValueError(
-            f"device {shown(name)} cannot be used here ({reason}); choose auto, cpu, cuda or cuda:0"
+            f"device {shown(name)} cannot be used here ({safe.line(error)}); "
+            "choose auto, cpu, cuda or cuda:0"
         ) from None
     return device
 

@@ -94,8 +94,7 @@ def load(path_or_name: str | os.PathLike[str], device: str | torch.device = "cpu
     try:
         return Trained(model.to(device).eval(), config)
     except (RuntimeError, AssertionError) as error:  # no such device
-        reason = (str(error).splitlines() or [""])[0]
-        raise ValueError(f"device '{device}' cannot be used: {reason}") from None
+        raise ValueError(f"device '{device}' cannot be used: {safe.line(error)}") from None
 
 
 def _filled(
