@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from msr.losses import FAMILIES, barlow, entropy, pairwise, simclr, vicreg
-from msr.objective import Objective
+from msr.objective import Objective, content_pairs
 from msr.spaces import Spaces
 
 ONE = Spaces(("content",), (12,))
@@ -69,14 +69,25 @@ def test_simclr_ntxent_is_ntxent():
 # -------------------------------------------------------------- M > 0: loops over the formulas
 
 
+SHARED = {0: [(0, 1), (1, 2), (1, 3), (2, 3)], 1: [(0, 2)], 2: [(0, 3)]}  # space -> pairs of views
+
+
 def cut(z):
     return [z[..., :5], z[..., 5:9], z[..., 9:]]
+
+
+def aligned(z):
+    """Space by space, the pairs (query, key), each [B, d], that it is aligned over."""
+    return [[(part[a], part[b]) for a, b in SHARED[m]] for m, part in enumerate(cut(z))]
 
 
 def simclr_loops(z, tau=0.15):
     V, B, _ = z.shape
     u = [part / part.norm(dim=-1, keepdim=True) for part in cut(z)]
-    align = [-sum(u[m][0, i] @ u[m][m + 1, i] for i in range(B)) / B / tau for m in range(3)]
+    align = [
+        -sum(a[i] @ b[i] for a, b in pairs for i in range(B)) / B / len(pairs) / tau
+        for pairs in aligned(torch.cat(u, -1))
+    ]
     v, spread = torch.cat(u, -1) / math.sqrt(3), 0
     for a in range(V):
         for i in range(B):
@@ -88,8 +99,8 @@ def simclr_loops(z, tau=0.15):
 def vicreg_loops(z):
     V, B, D = z.shape
     align = [
-        sum(((part[0, i] - part[m + 1, i]) ** 2).mean() for i in range(B)) / B
-        for m, part in enumerate(cut(z))
+        sum(((a[i] - b[i]) ** 2).mean() for a, b in pairs for i in range(B)) / B / len(pairs)
+        for pairs in aligned(z)
     ]
     hinge = cov = 0
     for view in z:
@@ -104,12 +115,12 @@ def barlow_loops(z):
 
     def R(a, b):
         a, b = ((t - t.mean(0)) / torch.sqrt(t.var(0, unbiased=False) + 1e-5) for t in (a, b))
-        return sum(torch.outer(a[i], b[i]) for i in range(B)) / B
+        return sum(torch.outer(a[i], b[i]) for i in range(len(a))) / len(a)
 
     align = spread = 0
-    for m, part in enumerate(cut(z)):
-        d_m = part.shape[-1]
-        align = align + sum((1 - R(part[0], part[m + 1])[d, d]) ** 2 for d in range(d_m))
+    for pairs in aligned(z):  # one correlation of all pairs together
+        r = R(*(torch.cat(side) for side in zip(*pairs)))
+        align = align + sum((1 - r[d, d]) ** 2 for d in range(len(r)))
     for k in range(1, V):
         r = R(z[0], z[k])
         spread = spread + sum(r[d, e] ** 2 for d in range(D) for e in range(D) if d != e)
@@ -125,13 +136,15 @@ def entropy_loops(z, tau=1.0):
         return ((a - b) ** 2).sum() / (2 * tau**2)
 
     align = spread = 0
-    for m, part in enumerate(cut(z)):
-        align = align + sum(squared(part[0, i], part[m + 1, i]) for i in range(B)) / B
-    for view in z[:2]:
+    for pairs in aligned(z):
+        align = align + sum(squared(a[i], b[i]) for a, b in pairs for i in range(B)) / B / len(
+            pairs
+        )
+    for view in z:
         for i in range(B):
             kernels = [torch.exp(-squared(view[i], view[j])) for j in range(B) if j != i]
             spread = spread + torch.log(sum(kernels) / (B - 1))
-    return align + spread / (2 * B)
+    return align + spread / (V * B)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +158,57 @@ def entropy_loops(z, tau=1.0):
 )
 def test_three_spaces_equal_the_loops(family, loops):
     same(loss(family, THREE), loops, views(V=4), tol=2e-5)
+
+
+@each_family
+def test_content_of_the_query_and_key_0_alone(family):
+    z = views(V=4)
+    terms = Objective(family, THREE, content_pairs="query")(z)
+    alone = Objective(family, Spaces(("content",), (5,)))(torch.stack([z[0, :, :5], z[1, :, :5]]))
+    if family != "entropy":  # whose normalisation is over all views
+        torch.testing.assert_close(terms.align[0], alone.align[0])
+    assert terms.align[0] != Objective(family, THREE)(z).align[0]
+
+
+def test_pairs_that_share_content_alone():
+    assert content_pairs(2) == [(0, 1)]
+    assert content_pairs(3) == [(0, 1), (1, 2)]
+    assert content_pairs(4) == SHARED[0]
+    assert [len(content_pairs(M + 2)) for M in range(7)] == [1 + M * (M + 1) // 2 for M in range(7)]
+
+
+@pytest.mark.parametrize("family, share", [("simclr", 3), ("vicreg", 3), ("barlow", 1)])
+def test_separate_spreads_are_those_of_each_space_alone(family, share):
+    z = views(V=4)
+    record = FAMILIES[family]
+    normal = record.normalise(z, THREE)
+    own = sum(record.spread(part) for part in cut(normal)) / share
+    torch.testing.assert_close(Objective(family, THREE, joint=False)(z).spread, own.detach())
+
+
+def test_entropy_of_the_first_views_alone():
+    z = views(V=4)
+    two, every = (Objective("entropy", THREE, views=n)(z).spread for n in (2, 0))
+    normal = entropy.normalise(z, THREE)
+    torch.testing.assert_close(two, entropy.spread(normal[:2]).detach())
+    torch.testing.assert_close(every, entropy.spread(normal).detach())
+    assert two != every
+
+
+@each_family
+def test_only_the_joint_spread_makes_a_copy_dear(family):
+    """A style space that repeats the content, against one that says something of its own."""
+    draws = (torch.randn(256, 4, generator=torch.Generator().manual_seed(s)) for s in (1, 2))
+    content, style = draws
+    price = {}
+    for joint in (True, False):
+        objective = Objective(family, Spaces.of(("style",), (4, 4)), joint=joint)
+        copy, own = (
+            objective(torch.cat([content, s], 1).expand(3, -1, -1)).spread for s in (content, style)
+        )
+        price[joint] = float(copy - own)
+    assert price[True] > 0
+    assert abs(price[False]) < 0.1 * price[True]
 
 
 @each_family

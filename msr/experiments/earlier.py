@@ -14,7 +14,7 @@ import torch
 from msr import evaluate, safe, weights
 from msr.augment import pipelines
 from msr.data import Images
-from msr.experiments.parameters import ImageParameters
+from msr.experiments.image_parameters import ImageParameters
 from msr.experiments.setup import ImageRun, Setup, embed
 from msr.losses import FAMILIES
 from msr.objective import Objective

@@ -20,7 +20,8 @@ from msr.data import RENDERED, Batches, Images, load
 from msr.data.images import at_most
 from msr.data.torchvision_sets import TORCHVISION, torchvision_name
 from msr.experiments import limits
-from msr.experiments.parameters import ImageParameters, parameter
+from msr.experiments.image_parameters import ImageParameters
+from msr.experiments.parameters import parameter
 from msr.experiments.plan import Plan
 from msr.experiments.setup import Setup
 from msr.report.names import code

@@ -20,7 +20,7 @@ from msr.experiments import limits
 from msr.experiments.measures import LatentRun, of_seed, r2
 from msr.experiments.parameters import Parameters as Common
 from msr.experiments.parameters import Seed, parameter
-from msr.objective import Objective
+from msr.objective import ContentPairs, Objective
 from msr.spaces import Spaces
 from msr.train import Training, fit, pick_device
 from msr.train.settings import Precision
@@ -79,6 +79,8 @@ class Setting:
     family: str = "entropy"
     sizes: tuple[int, ...] = ()  # sizes of content and each style space; empty: the blocks' own
     lambdas: tuple[float, ...] = ()  # weight per space, or one for all; empty: the family's
+    content_pairs: ContentPairs = "all"  # or "query": align content of query and key 0 only
+    joint: bool = True  # spread all spaces together; False: each space alone
     adaptive: bool = False  # adjust λ by dual ascent …
     epsilon: float = 0.1  # … so that each misalignment c_m is at most this
     dropped: tuple[str, ...] = ()  # styles whose key shares no style with the query
@@ -167,7 +169,14 @@ def build(setting: Setting, seed: int) -> tuple[models.MultiSpace, Objective]:
     encoder = encode()
     several = list(setting.lambdas) or None
     weights = setting.lambdas[0] if len(setting.lambdas) == 1 else several
-    objective = Objective(setting.family, spaces, weights, **dict(setting.options))
+    objective = Objective(
+        setting.family,
+        spaces,
+        weights,
+        content_pairs=setting.content_pairs,
+        joint=setting.joint,
+        **dict(setting.options),
+    )
     model = models.MultiSpace(encoder, setting.width, spaces, hidden=())
     return model.to(device), objective.to(device)
 

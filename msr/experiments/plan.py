@@ -10,7 +10,7 @@ import torch
 
 from msr import dist, models, weights
 from msr.experiments import limits
-from msr.experiments.parameters import ImageParameters
+from msr.experiments.image_parameters import ImageParameters
 from msr.objective import Objective
 from msr.spaces import Spaces
 from msr.train import Training
@@ -115,6 +115,8 @@ class Plan:
             lambdas[0] if lambdas and len(lambdas) == 1 else lambdas,
             self.views.paired and not vanilla,
             0.0 if vanilla else c.content_spread,
+            c.content_pairs,
+            c.joint,
             **c.settings_of_loss,
         )
         return model.to(self.device), objective.to(self.device)

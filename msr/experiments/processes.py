@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msr import dist, safe
-from msr.experiments.parameters import ImageParameters
+from msr.experiments.image_parameters import ImageParameters
 from msr.models import MultiSpace
 from msr.objective import Objective
 from msr.train import NonFiniteLoss, NotSaved, Progress, Stopped, checkpoint, lines_of

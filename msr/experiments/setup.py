@@ -14,7 +14,7 @@ from msr import dist, evaluate, models
 from msr.data import Batches, Images
 from msr.data.images import in_memory
 from msr.experiments import processes
-from msr.experiments.parameters import ImageParameters
+from msr.experiments.image_parameters import ImageParameters
 from msr.experiments.plan import Plan
 from msr.objective import Objective
 from msr.report import Facts

@@ -15,7 +15,8 @@ from msr.data import Images, dsprites
 from msr.data.images import at_most
 from msr.evaluate import dci, probes
 from msr.experiments import limits
-from msr.experiments.parameters import ImageParameters, Seed, parameter
+from msr.experiments.image_parameters import ImageParameters
+from msr.experiments.parameters import Seed, parameter
 from msr.experiments.plan import Plan
 from msr.experiments.setup import ImageRun, Row, Setup
 from msr.spaces import Spaces

@@ -7,13 +7,18 @@ entropy.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from msr import dist
+from msr.config import Whole
 from msr.losses.family import Family, Temperature
 from msr.losses.pairwise import log_sum_exp
 from msr.spaces import Spaces
+
+NumberOfViews = Annotated[Whole, Field(ge=0)]
 
 
 def normalise(z: torch.Tensor, spaces: Spaces) -> torch.Tensor:
@@ -30,13 +35,17 @@ def align(query: torch.Tensor, key: torch.Tensor, temperature: Temperature = 1.0
     return (query - key).square().sum(dim=1).mean() / (2 * temperature**2)
 
 
-def spread(z: torch.Tensor, temperature: Temperature = 1.0) -> torch.Tensor:
-    """Return mean_i log 1/(N−1) Σ_{j≠i} exp(−‖z_i − z_j‖² / (2τ²)), averaged over query and key 0.
+def spread(
+    z: torch.Tensor, temperature: Temperature = 1.0, views: NumberOfViews = 0
+) -> torch.Tensor:
+    """Return mean_i log 1/(N−1) Σ_{j≠i} exp(−‖z_i − z_j‖² / (2τ²)), averaged over the views.
 
     z [V, B, D] is standardised; i and j are images within one view, j over the N images of the
-    global batch. Up to a constant this estimates −H(z) by a Gaussian window of width τ.
+    global batch. Up to a constant this estimates −H(z) by a Gaussian window of width τ. views: how
+    many views are used, the query first and then key 0; 0: all, each of which has the law of the
+    query where the two pipelines draw alike.
     """
-    return torch.stack([parzen(view, temperature) for view in z[:2]]).mean()
+    return torch.stack([parzen(view, temperature) for view in z[: views or len(z)]]).mean()
 
 
 def parzen(z: torch.Tensor, temperature: float) -> torch.Tensor:
