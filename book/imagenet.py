@@ -34,7 +34,7 @@ sizes = []  # dimensions of content and each style space, such as [64, 32, 32]
 out_dir = "runs/imagenet"  # weights, logs and metrics.json go here
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
 seed = 0  # seed of the first run; the others take the next ones
-precision = "auto"  # bf16, float32, or auto: bf16 where the processor has it
+precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
 device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 fresh = False  # set aside earlier runs in out_dir and train again
 profile = "standard"  # name of the profile that made this page; only a label

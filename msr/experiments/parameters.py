@@ -47,7 +47,7 @@ class Parameters(Config):
     )
     seed: Seed = parameter(0, "seed of the first run; the others take the next ones", decides=False)
     precision: Precision = parameter(
-        "auto", "bf16, float32, or auto: bf16 where the processor has it", decides=False
+        "auto", "bf16, float32, or auto: bf16 where it is faster", decides=False
     )
     device: str = parameter(
         "auto", "auto (a GPU if there is one), cpu, cuda or cuda:1", decides=False

@@ -25,7 +25,7 @@ class Training(Config):
     weight_decay: Number = Field(1e-6, ge=0, description="not on biases and normalisation")
     warmup_epochs: Number = Field(1.0, ge=0, description="linear warm-up, then cosine to 0")
     clip: Number = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
-    precision: Precision = Field("auto", description="auto: bf16 where the processor has it")
+    precision: Precision = Field("auto", description="auto: bf16 where it is faster")
     compile: bool = Field(False, description="compile the network with torch.compile")
     micro_batch: Whole = Field(
         0, ge=0, description="views per device at a time; 0: as fit (CPU: all)"
