@@ -30,6 +30,22 @@ def test_separate_projector_keeps_content_apart_from_styles():
     assert not any(p.grad.any() for p in style.parameters())
 
 
+@pytest.mark.parametrize("name", ["cnn", "vgg", "alexnet"])
+@pytest.mark.parametrize("size", [16, 33, 48])
+def test_small_networks_have_sixteen_features_a_channel(name, size):
+    net, features = models.backbone(name, size, width=4)
+    assert net(torch.rand(2, 3, size, size)).shape == (2, features) == (2, 64)
+
+
+def test_alexnets_first_convolution_is_one_of_cells():
+    """6 × 6 with stride 2 is 3 × 3 on cells of 2 × 2 pixels."""
+    x, wide = torch.rand(2, 3, 16, 16), models.alexnet(width=4)[0][0]
+    cells = wide.weight.unflatten(2, (3, 2)).unflatten(4, (3, 2))  # [4, 3, row, y, column, x]
+    weight = cells.permute(0, 1, 3, 5, 2, 4).reshape(4, 12, 3, 3)
+    found = torch.nn.functional.conv2d(torch.pixel_unshuffle(x, 2), weight, padding=1)
+    torch.testing.assert_close(wide(x), found)
+
+
 def test_small_images_keep_their_resolution():
     small, large = (models.backbone("resnet18", size)[0] for size in (32, 224))
     assert small.conv1.stride == (1, 1) and isinstance(small.maxpool, torch.nn.Identity)

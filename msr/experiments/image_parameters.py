@@ -89,10 +89,10 @@ class ImageParameters(Parameters):
     )
     # the network
     backbone: str = parameter(
-        "", "cnn, vgg, resnet18, resnet34, resnet50, mlp; empty: follows the images"
+        "", "cnn, vgg, alexnet, resnet18, resnet34, resnet50, mlp; empty: by the images"
     )
     width: Whole = parameter(
-        0, "channels of the first layer of cnn and vgg; 0: follows the images", ge=0
+        0, "channels of the first layer of a small network; 0: by the images", ge=0
     )
     hidden: Wholes = parameter(
         (), "widths of the projector's hidden layers; empty: follows the images"
