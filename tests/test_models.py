@@ -53,7 +53,9 @@ def test_small_images_keep_their_resolution():
 
 
 def test_unknown_backbone():
-    with pytest.raises(ValueError, match="unknown backbone 'resnet20'; choose cnn, vgg, resnet18"):
+    with pytest.raises(
+        ValueError, match="unknown backbone 'resnet20'; choose cnn, vgg, alexnet, resnet18"
+    ):
         models.backbone("resnet20")
 
 

@@ -89,7 +89,7 @@ class ImageParameters(Parameters):
     )
     # the network
     backbone: str = parameter(
-        "", "cnn, vgg, alexnet, resnet18, resnet34, resnet50, mlp; empty: by the images"
+        "", "cnn, vgg, alexnet, resnet18, 34 or 50, mlp; empty: by the images"
     )
     width: Whole = parameter(
         0, "channels of the first layer of a small network; 0: by the images", ge=0
