@@ -98,7 +98,9 @@ def test_too_few_held_out(photographs):
 
 def test_presets_follow_the_images(photographs, monkeypatch):
     shapes = imagenet_setup().config
-    assert (shapes.family, shapes.backbone, shapes.augmentation) == ("entropy", "cnn", "shapes")
+    small = ("entropy", "alexnet", "shapes", 1.0)
+    found = (shapes.family, shapes.backbone, shapes.augmentation, shapes.content_spread)
+    assert found == small
     photos = imagenet_setup(data_dir=str(photographs)).config
     assert (photos.family, photos.augmentation) == ("simclr", "small")
     monkeypatch.setenv("IMAGENET_DIR", str(photographs))
@@ -119,6 +121,13 @@ def test_a_preset_gives_way_to_what_is_given():
     assert imagenet_setup(optimizer="sgd").config.lr == 0.3
 
 
+@pytest.mark.parametrize("given, weight", [({}, 1.0), ({"content_spread": 0}, 0.0)])
+def test_a_weight_of_zero_is_given_and_not_empty(given, weight):
+    setup = imagenet_setup(**given)
+    assert setup.config.content_spread == setup.build(0)[1].content_spread == weight
+    assert setup.build(0, vanilla=True)[1].content_spread == 0
+
+
 def test_warmup_is_a_tenth_of_a_short_run_unless_it_is_given():
     assert imagenet_setup().training.warmup_epochs == pytest.approx(0.1)
     assert imagenet_setup(epochs=40).training.warmup_epochs == 2
@@ -129,7 +138,7 @@ def test_warmup_is_a_tenth_of_a_short_run_unless_it_is_given():
 def test_other_groups_get_even_sizes():
     setup = imagenet_setup(groups="color,crop,flip", augmentation="medium")
     assert setup.spaces.names == ("content", "color", "crop", "flip")
-    assert setup.spaces.sizes == (10, 2, 2, 2)
+    assert setup.spaces.sizes == (12, 4, 4, 4)
     assert imagenet.even_sizes(16, 0) == [16] and sum(imagenet.even_sizes(128, 3)) == 128
 
 

@@ -179,7 +179,7 @@ def test_settings_of_the_loss_reach_the_family():
 def test_which_parameters_a_runs_record_leaves_out():
     """Training has a record of its own, and some values are recorded only where they are given."""
     common = {"seeds", "seed", "device", "fresh", "out_dir", "profile", "devices"}
-    given = {"temperature", "loss_settings", "content_spread", "init"}
+    given = {"temperature", "loss_settings", "init"}
     files = {"max_bad", "num_workers"}
     others = {
         imagenet.Parameters: files | {"vanilla", "probe_images", "linear_probe"},

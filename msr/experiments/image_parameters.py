@@ -68,11 +68,8 @@ class ImageParameters(Parameters):
         'other settings of the family, such as {"beta": 0.01} for barlow',
         decides=IF_GIVEN,
     )
-    content_spread: Number = parameter(
-        0.0,
-        "weight of a further spread, of the content space alone; 0: none",
-        decides=IF_GIVEN,
-        ge=0,
+    content_spread: Number | None = parameter(
+        None, "weight of a further spread, of content alone; 0: none, None: by the images", ge=0
     )
     content_pairs: ContentPairs = parameter(
         "all", "content is aligned over all its pairs, or query (and key 0)"

@@ -30,25 +30,30 @@ from msr.train import pick_device
 from msr.views import Views
 
 # Values of the parameters that are left empty, for each kind of images. `dim` is the width of the
-# joint embedding, half of it content.
+# joint embedding where the number of groups is not two; half of it is content.
 SHAPES: dict[str, Any] = {
     "family": "entropy",
-    "sizes": (8, 4, 4),
-    "dim": 16,
-    "backbone": "cnn",
+    "content_spread": 1.0,
+    "sizes": (16, 4, 4),
+    "dim": 24,
+    "backbone": "alexnet",
     "width": 32,
     "hidden": (512,),
-    "batch_size": 128,
+    "batch_size": 64,
     "optimizer": "adamw",
-    "lr": 1e-3,
+    "lr": 2e-3,
     "warmup_epochs": 2.0,
     "augmentation": "shapes",
 }
 PHOTOGRAPHS = SHAPES | {
     "family": "simclr",
+    "content_spread": 0.0,
     "sizes": (64, 32, 32),
     "dim": 128,
+    "backbone": "cnn",
     "width": 64,
+    "batch_size": 128,
+    "lr": 1e-3,
     "warmup_epochs": 1.0,
     "augmentation": "small",
 }
@@ -157,12 +162,16 @@ def filled(asked: FolderParameters, device: torch.device) -> Any:
     preset = PAPER if size >= LARGE else SHAPES if rendered else PHOTOGRAPHS
     preset = preset | ({"augmentation": "shapes"} if rendered else {})
     empty = {name: value for name, value in preset.items() if not getattr(asked, name, True)}
-    usual_warmup = min(preset["warmup_epochs"], asked.epochs / 10)
-    given = asked.warmup_epochs
-    empty["warmup_epochs"] = usual_warmup if given is None else given
+    usual = {
+        "warmup_epochs": min(preset["warmup_epochs"], asked.epochs / 10),
+        "content_spread": preset["content_spread"],
+    }
+    for name, value in usual.items():  # 0 is a value of these, None is empty
+        given = getattr(asked, name)
+        empty[name] = value if given is None else given
     config = asked.change(**empty, data_dir=data_dir, image_size=size)
-    usual = (config.optimizer, config.family) == (preset["optimizer"], preset["family"])
-    if not asked.lr and not usual:
+    as_usual = (config.optimizer, config.family) == (preset["optimizer"], preset["family"])
+    if not asked.lr and not as_usual:
         config = config.change(lr=LR[config.optimizer])
     if not asked.sizes and len(config.groups) != 2:
         config = config.change(sizes=even_sizes(preset["dim"], len(config.groups)))

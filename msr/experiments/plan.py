@@ -114,7 +114,7 @@ class Plan:
             model.spaces,
             lambdas[0] if lambdas and len(lambdas) == 1 else lambdas,
             self.views.paired and not vanilla,
-            0.0 if vanilla else c.content_spread,
+            0.0 if vanilla else c.content_spread or 0.0,
             c.content_pairs,
             c.joint,
             **c.settings_of_loss,

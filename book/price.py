@@ -1,0 +1,172 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The price of style
+#
+# Does keeping style cost content? A network that keeps both has more to encode, in features of the
+# same width, from the same number of views. This page compares it with plain self-supervision on
+# what both should know, and changes one choice of the method at a time, to see which part of a
+# price comes from the method, which from its settings, and which is left.
+
+# %% tags=["parameters", "hide-input"]
+data_dir = ""  # folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes
+image_size = 0  # pixels a side; 0: rendered 48, a named set's own, else 64 (GPU: 224)
+epochs = 15  # passes over the training images
+seeds = 3  # number of independent runs; tables show mean ± std
+studies = []  # studies to run, such as ["objective"]; empty: all
+# Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+seed = 40  # seed of the first run; the others take the next ones
+precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+fresh = False  # set aside earlier runs in out_dir and train again
+out_dir = "runs/price"  # weights, logs and metrics.json go here
+profile = "standard"  # name of the profile that made this page; only a label
+max_images = 0  # largest number of training images; 0: all (rendered: 2000)
+groups = ["appearance", "spatial"]  # augmentation groups that get a style space
+family = ""  # simclr, vicreg, barlow, entropy; empty: follows the images
+sizes = []  # dimensions of content and each style space, such as [64, 32, 32]
+lambdas = []  # λ: weight of each space's alignment, or one for all; empty: the family's
+temperature = 0.0  # τ of simclr or entropy; 0: the family's default
+loss_settings = {}  # other settings of the family, such as {"beta": 0.01} for barlow
+content_spread = None  # weight of a further spread, of content alone; 0: none, None: by the images
+content_pairs = "all"  # content is aligned over all its pairs, or query (and key 0)
+joint = True  # spread all spaces together; False: each alone, to compare
+adaptive = False  # adjust λ by dual ascent while training …
+epsilon = 0.1  # … so that each misalignment c_m is at most this
+dual_rate = 0.01  # learning rate of the dual ascent
+dual_warmup_epochs = None  # epochs before the dual ascent begins; None: 1
+paired = False  # one key per image, cycling: the cost does not grow with groups
+backbone = ""  # cnn, vgg, alexnet, resnet18, 34 or 50, mlp; empty: by the images
+width = 0  # channels of the first layer of a small network; 0: by the images
+hidden = []  # widths of the projector's hidden layers; empty: follows the images
+separate_style = False  # give the styles a projector of their own
+init = ""  # trained weights to begin from: a file or a run's folder
+backbone_rate = 1.0  # learning rate of loaded weights, as a share of lr; 0: frozen
+batch_size = 0  # images per step, over all devices; 0: follows the images
+optimizer = ""  # adamw, lars or sgd; empty: follows the images
+lr = 0.0  # peak learning rate (lars, sgd: per 256 images); 0: follows the images
+weight_decay = 1e-06  # strength of weight decay; biases and normalisation have none
+warmup_epochs = None  # epochs in which lr rises; None: follows the images
+clip = 0.0  # largest norm of the gradient; 0: no clipping
+micro_batch = 0  # views per device at a time; 0: as many as fit (CPU: all)
+compile = False  # compile the network with torch.compile
+devices = 1  # processes that train together
+sync_batchnorm = True  # batch normalisation over the images of all devices
+save_every = 0  # steps between further checkpoints; 0: one per epoch only
+log_every = 0  # steps between lines of the log; 0: by the length of the run
+val_dir = ""  # held-out images; empty: val/ in data_dir, else a tenth of it
+max_bad = 0.1  # share of files that may be unreadable; those are skipped
+augmentation = ""  # weak, medium, strong, small or shapes; empty: follows the images
+num_workers = 2  # processes that decode image files, for each device
+vanilla = True  # also train plain self-supervision, for comparison
+probe_images = 4000  # largest number of images to fit probes on, and to score them on
+linear_probe = False  # also the field's linear probe: all images, top-1 and top-5
+
+# %% tags=["hide-input"]
+import numpy as np
+from IPython.display import Markdown, display
+
+from msr.experiments import price
+from msr.report import Metrics, plots, sentences, tables
+
+config = price.Parameters.read(globals())
+setup = price.prepare(config)
+studies = price.studies(setup, config.studies)
+metrics = Metrics("price", setup.config.model_dump(), setup.device, config.out_dir)
+display(Markdown(sentences.made_by("price", config.profile, setup.facts())))
+
+# %% [markdown]
+# ## What is compared
+#
+# Four numbers sum up a network. **h** and **content** are the accuracy of a linear probe on the
+# labels that no augmentation changes (mean over these labels), from the backbone's features and
+# from the content space. **Style** is the R² of the style probes from h (mean over the targets of
+# all style spaces), **leak** the same from the content space.
+#
+# Plain self-supervision has two views per image and as many views in all: so twice as many steps
+# of half as many views, or, with batches twice as large, as many steps of as many. Its embedding
+# is as wide as all our spaces together, or as our content space.
+
+# %%
+seeds = config.all_seeds
+
+
+def train(name, changes, plain=False):
+    """One variation: its whole table into the metrics, its four numbers per seed back."""
+    found = price.measured(setup, name, changes, seeds, plain)
+    return metrics.add(name, [table for table, _ in found]), [numbers for _, numbers in found]
+
+
+table, default = train("default", {})
+rivals = {name: train(name, changes, True) for name, changes in price.rivals(setup).items()}
+rows = {"default": default} | {name: numbers for name, (_, numbers) in rivals.items()}
+beside = metrics.add("beside", price.by_seed(rows))
+display(Markdown(tables.table(beside)))
+
+# %%
+labels, styles = price.content_of(setup), [*price.styles_of(setup)]
+display(Markdown(tables.compare(table, rivals[price.PLAIN][0], labels + styles)))
+
+# %% [markdown]
+# ## One change at a time
+#
+# - **objective**: content aligned over the query and key 0 only, instead of all pairs that share
+#   content alone ({prf:ref}`prop-pairs`); no further spread of content ({prf:ref}`prop-spread`);
+#   each space with a spread of its own, in place of the joint one ({prf:ref}`prop-copy`); the
+#   entropy estimated from two of the views.
+# - **steps**: batches twice as large, and so half as many steps, with the same views.
+# - **content width**, **weight of content**, **projector**, **backbone**: what their names say.
+# - **epochs**: two and four times as many. What vanishes with them was compute.
+
+# %%
+numbers = {"default": default}
+for study, variations in studies.items():
+    for name, changes in variations.items():
+        if name not in numbers:
+            numbers[name] = train(name, changes)[1]
+    metrics.add(study, price.by_seed({name: numbers[name] for name in variations}))
+display(plots.dots({study: metrics.tables[study] for study in studies}, price.NUMBERS))
+
+# %%
+changed = {name: some for name, some in numbers.items() if name != "default"}
+display(Markdown(tables.verdicts(price.effects(default, changed))))
+
+# %% [markdown]
+# ## The trade-off
+#
+# Each point is one variation: what h knows of style, against what h knows of content. A real
+# trade-off would show as a front that falls to the right.
+
+# %%
+everything = metrics.add("everything", price.by_seed(numbers | rows))
+plots.tradeoff(everything, "style", ["h", "content"])
+
+# %% [markdown]
+# ## Limitations
+#
+# - Each effect is that of one change from the default; effects of two changes need not add up.
+# - The settings of the default were chosen on other seeds than those shown, for the default alone.
+#   Plain self-supervision has the same learning rate, and a choice of batch and width above.
+# - Scores of wide features depend on the probe, and on how many images it is fitted on.
+#
+# ## Check
+
+# %%
+path = metrics.write()
+scores = [c for some in metrics.tables.values() for row in some.values() for c in row.values()]
+assert not np.isinf([cell["value"] for cell in scores]).any()  # nan, shown as "–": no score
+print(f"{path} written after {metrics.record['seconds']:.0f} s")

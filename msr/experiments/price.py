@@ -1,0 +1,191 @@
+"""The price of style: what changes when one choice of the method changes at a time.
+
+Each variation is the experiment on images with one change; plain self-supervision stands beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from msr.config import Whole, Words, choose
+from msr.experiments import imagenet
+from msr.experiments.parameters import Seed, parameter
+from msr.experiments.setup import ImageRun, Row, Setup
+from msr.report.verdict import Verdict, paired
+
+Changes = dict[str, Any]  # {parameter: value}
+PLAIN = "plain SSL"
+NUMBERS = ("h", "content", "style", "leak")  # the columns of `summary`
+
+
+class Parameters(imagenet.Parameters):
+    """The parameters of book/price.ipynb: those of book/imagenet.ipynb, with other defaults."""
+
+    NAME: ClassVar[str] = "price"
+    FIRST: ClassVar[tuple[str, ...]] = ("data_dir", "image_size", "epochs", "seeds", "studies")
+
+    epochs: Whole = parameter(15, "passes over the training images", decides=False, ge=1)
+    seed: Seed = parameter(
+        40, "seed of the first run; the others take the next ones", decides=False
+    )
+    out_dir: str = parameter("runs/price", "weights, logs and metrics.json go here", decides=False)
+    studies: Words = parameter(
+        (), 'studies to run, such as ["objective"]; empty: all', decides=False
+    )
+
+
+def vary(setup: Setup, folder: str, **changes: Any) -> Setup:
+    """Return the same experiment with some parameters changed; the data are shared.
+
+    folder: where it is saved, inside out_dir. Do not change the parameters that decide the data.
+    """
+    out_dir = str(Path(setup.asked.out_dir) / folder)
+    asked: Any = setup.asked.change(**changes, out_dir=out_dir)
+    return replace(setup, **vars(imagenet.plan(asked)), asked=asked)
+
+
+def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Changes]]:
+    """Return {study: {variation: the parameters that it changes}}; "default" changes nothing.
+
+    wanted: names of studies; empty: all. Raises ValueError, one line, for an unknown name.
+    """
+    c = setup.config
+    content, *styles = c.sizes
+    weights = list(c.lambdas or [1.0])
+    weights = weights if len(weights) > 1 else weights * len(c.sizes)
+    hidden, batch = list(c.hidden), c.batch_size
+
+    def weighted(factor: float) -> Changes:
+        return {"lambdas": [weights[0] * factor, *weights[1:]]}
+
+    def wide(size: int) -> Changes:
+        return {"sizes": [size, *styles]}
+
+    found: dict[str, dict[str, Changes]] = {
+        "objective": {
+            "default": {},
+            "content: query and key 0": {"content_pairs": "query"},
+            "no content spread": {"content_spread": 0.0},
+            "separate spreads": {"joint": False, "content_spread": 0.0},
+        },
+        "steps": {"default": {}, "batches twice as large": {"batch_size": 2 * batch}},
+        "content width": {"default": {}}
+        | {f"{size} dimensions": wide(size) for size in (content // 2, 2 * content)},
+        "weight of content": {"default": {}}
+        | {f"λ × {factor:g}": weighted(factor) for factor in (1 / 3, 3)},
+        "projector": {"default": {}, "one layer more": {"hidden": [*hidden, hidden[-1]]}},
+        "backbone": {"default": {}}
+        | {name: {"backbone": name} for name in ("cnn", "vgg") if name != c.backbone},
+        "epochs": {"default": {}} | {f"× {n}": {"epochs": n * c.epochs} for n in (2, 4)},
+    }
+    if c.family == "entropy":
+        found["objective"]["entropy of two views"] = {"loss_settings": {"views": 2}}
+    for name in wanted:
+        choose("study", name, found)
+    return {name: some for name, some in found.items() if name in (wanted or found)}
+
+
+def rivals(setup: Setup) -> dict[str, Changes]:
+    """Return the forms of plain self-supervision to compare with, {name: what it changes}.
+
+    They are as wide as all our spaces together, or as the content space; with batches of as many
+    images, so half as many views, or of as many views; and with the weight of the spread doubled,
+    as ours has a further spread of content.
+    """
+    c = setup.config
+    width, content = sum(c.sizes), c.sizes[0]
+    groups = len(c.groups)
+    narrow = [content - groups * max(1, content // 4), *[max(1, content // 4)] * groups]
+    found: dict[str, Changes] = {PLAIN: {}}
+    if content != width and min(narrow) > 0:
+        found[f"{PLAIN}, {content} dimensions"] = {"sizes": narrow}
+    weight = (c.lambdas or [1.0])[0]
+    return found | {
+        f"{PLAIN}, batches twice as large": {"batch_size": 2 * c.batch_size},
+        f"{PLAIN}, spread twice as heavy": {"lambdas": [weight / 2]},
+    }
+
+
+# ------------------------------------------------------------------------------------- measures
+
+
+def content_of(setup: Setup) -> list[str]:
+    """Return the columns of label probes whose label is content: no augmentation changes it.
+
+    Labels that some augmentation changes, such as colour, are style. A user's classes count as
+    content.
+    """
+    changed = {f for t in setup.views.query.transforms.values() for f in t.changes}
+    return [f"{name}_linear" for name in setup.val.labels if name not in changed]
+
+
+def styles_of(setup: Setup) -> dict[str, str]:
+    """Return {target of a style probe: its space} for the targets of the style spaces."""
+    return setup.views.homes()
+
+
+def summary(setup: Setup, run: ImageRun) -> Row:
+    """Return the table of a run as four numbers: h, content, style, leak.
+
+    `h`, `content`: mean accuracy of the labels of content (see `content_of`), by a linear probe of
+    the backbone's features and of the content space. `style`: mean R² of the style probes, each
+    from h. `leak`: their mean R² from the content space; a negative R² counts as 0.
+    """
+    table, labels, styles = run.table, content_of(setup), list(styles_of(setup))
+
+    def mean(space: str, columns: Sequence[str]) -> float:
+        return float(np.mean([max(0.0, table[space][name]) for name in columns]))
+
+    return {
+        "h": mean("h", labels),
+        "content": mean("content", labels),
+        "style": mean("h", styles),
+        "leak": mean("content", styles),
+    }
+
+
+def measured(
+    setup: Setup, name: str, changes: Mapping[str, Any], seeds: Sequence[int], plain: bool = False
+) -> list[tuple[dict[str, Row], Row]]:
+    """Train one variation for every seed; return the table and the summary of each.
+
+    plain: train plain self-supervision.
+    """
+    cell = vary(setup, name, **changes)
+    found = []
+    for seed in seeds:
+        run = cell.fit(seed, vanilla=plain, progress=False)
+        table = cell.probe(run)
+        found.append((table, summary(cell, run)))
+    return found
+
+
+def by_seed(rows: Mapping[str, Sequence[Row]]) -> list[dict[str, Row]]:
+    """Return [{variation: its numbers}], one entry per seed, from {variation: one Row per seed}."""
+    return [dict(zip(rows, some)) for some in zip(*rows.values(), strict=True)]
+
+
+def effects(
+    default: Sequence[Row], changed: Mapping[str, Sequence[Row]]
+) -> dict[str, dict[str, Verdict]]:
+    """Return {number: {variation: verdict}} on each variation minus the default.
+
+    The differences are paired by seed, and corrected over the variations (see `verdict.paired`).
+    """
+    return {
+        number: paired(
+            {
+                name: [ours[number] - base[number] for ours, base in zip(rows, default)]
+                for name, rows in changed.items()
+            }
+        )
+        for number in NUMBERS
+    }
+
+
+prepare = imagenet.prepare
