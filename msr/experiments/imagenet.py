@@ -35,13 +35,14 @@ SHAPES: dict[str, Any] = {
     "family": "entropy",
     "content_spread": 1.0,
     "sizes": (16, 4, 4),
+    "lambdas": (1.0, 2.0, 2.0),
     "dim": 24,
     "backbone": "alexnet",
     "width": 32,
     "hidden": (512,),
     "batch_size": 64,
     "optimizer": "adamw",
-    "lr": 2e-3,
+    "lr": 4e-3,
     "warmup_epochs": 2.0,
     "augmentation": "shapes",
 }
@@ -49,6 +50,7 @@ PHOTOGRAPHS = SHAPES | {
     "family": "simclr",
     "content_spread": 0.0,
     "sizes": (64, 32, 32),
+    "lambdas": (),
     "dim": 128,
     "backbone": "cnn",
     "width": 64,
@@ -161,6 +163,8 @@ def filled(asked: FolderParameters, device: torch.device) -> Any:
         raise ValueError(f"val_dir '{asked.val_dir}' without data_dir; give both, or neither")
     preset = PAPER if size >= LARGE else SHAPES if rendered else PHOTOGRAPHS
     preset = preset | ({"augmentation": "shapes"} if rendered else {})
+    if len(asked.groups) != 2 or asked.family not in ("", preset["family"]):
+        preset = preset | {"lambdas": ()}  # chosen for this family and two styles
     empty = {name: value for name, value in preset.items() if not getattr(asked, name, True)}
     usual = {
         "warmup_epochs": min(preset["warmup_epochs"], asked.epochs / 10),
