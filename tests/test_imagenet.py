@@ -156,7 +156,7 @@ def test_a_whole_run(tmp_path, paired):
     setup = imagenet_setup(out_dir=str(tmp_path), paired=paired)
     record = metrics.Metrics("imagenet", setup.config.model_dump(), "cpu", tmp_path)
     run, plain = setup.fit(0), setup.fit(0, vanilla=True)
-    sizes = {"content": 8, "appearance": 4, "spatial": 4}
+    sizes = {"content": 16, "appearance": 4, "spatial": 4}
     config = json.loads((tmp_path / "spaces_seed0" / "config.json").read_text())
     assert config["spaces"] == sizes
     steps = run.log[-1]["step"] * (1 if paired else 2)
@@ -210,7 +210,7 @@ def test_what_stops_the_workers_is_one_line(tmp_path):
 def test_no_groups_is_plain_self_supervision(tmp_path):
     setup = imagenet_setup(groups="", out_dir=str(tmp_path))
     run = setup.fit(0)
-    assert setup.spaces.names == ("content",) and setup.spaces.dim == 16
+    assert setup.spaces.names == ("content",) and setup.spaces.dim == 24
     assert set(setup.sensitivity(run)["content"]) == {"appearance", "spatial"}
     table = metrics.over_seeds([setup.probe(run)])
     homes = setup.views.homes([*setup.val.labels, *setup.val.factors])

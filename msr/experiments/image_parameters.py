@@ -69,7 +69,7 @@ class ImageParameters(Parameters):
         decides=IF_GIVEN,
     )
     content_spread: Number | None = parameter(
-        None, "weight of a spread of content alone; 0: none, None: by the images", ge=0
+        None, "weight of content's own spread; 0: none, None: by the images", ge=0
     )
     content_pairs: ContentPairs = parameter(
         "all", "content is aligned over all its pairs, or query (and key 0)"
