@@ -34,7 +34,7 @@ sizes = []  # dimensions of content and each style space, such as [64, 32, 32]
 out_dir = "runs/imagenet"  # weights, logs and metrics.json go here
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
 seed = 0  # seed of the first run; the others take the next ones
-precision = "auto"  # bf16, float32, or auto: bf16 where the processor has it
+precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
 device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 fresh = False  # set aside earlier runs in out_dir and train again
 profile = "standard"  # name of the profile that made this page; only a label
@@ -42,7 +42,7 @@ max_images = 0  # largest number of training images; 0: all (rendered: 2000)
 lambdas = []  # λ: weight of each space's alignment, or one for all; empty: the family's
 temperature = 0.0  # τ of simclr or entropy; 0: the family's default
 loss_settings = {}  # other settings of the family, such as {"beta": 0.01} for barlow
-content_spread = 0.0  # weight of a further spread, of the content space alone; 0: none
+content_spread = None  # weight of a further spread, of content alone; 0: none, None: by the images
 content_pairs = "all"  # content is aligned over all its pairs, or query (and key 0)
 joint = True  # spread all spaces together; False: each alone, to compare
 adaptive = False  # adjust λ by dual ascent while training …
@@ -50,8 +50,8 @@ epsilon = 0.1  # … so that each misalignment c_m is at most this
 dual_rate = 0.01  # learning rate of the dual ascent
 dual_warmup_epochs = None  # epochs before the dual ascent begins; None: 1
 paired = False  # one key per image, cycling: the cost does not grow with groups
-backbone = ""  # cnn, vgg, resnet18, resnet34, resnet50, mlp; empty: follows the images
-width = 0  # channels of the first layer of cnn and vgg; 0: follows the images
+backbone = ""  # cnn, vgg, alexnet, resnet18, 34 or 50, mlp; empty: by the images
+width = 0  # channels of the first layer of a small network; 0: by the images
 hidden = []  # widths of the projector's hidden layers; empty: follows the images
 separate_style = False  # give the styles a projector of their own
 init = ""  # trained weights to begin from: a file or a run's folder
@@ -153,10 +153,10 @@ plots.curves([run.log for run in runs], names)
 # The network is frozen, and probes predict from its features on held-out images. The rows are the
 # backbone's features $h$, each space, and all spaces side by side (`joined`). A **label** is
 # predicted by logistic regression and by 20 nearest neighbours (top-1 accuracy), a continuous
-# **factor** by ridge regression on the features and smooth functions of them (R²). The **style
-# probes** predict what the augmentation did, from the features of a pair of plain image and
-# augmented view: the crop's centre and size, the flip, and the changes of brightness, contrast,
-# saturation and hue (R²).
+# **factor** by the better of two models: ridge regression on the features and smooth functions of
+# them, or a small network (R²). The **style probes** predict what the augmentation did, from the
+# features of a pair of plain image and augmented view: the crop's centre and size, the flip, and
+# the changes of brightness, contrast, saturation and hue (R²).
 
 # %%
 main = metrics.add("main", [setup.probe(run) for run in runs])
@@ -249,8 +249,10 @@ if baseline and config.linear_probe:
 #   one view it can only be guessed. If the pipeline flips images, and images are as often mirrored
 #   as not, the view alone says nothing about the crop's horizontal place: each guess and its mirror
 #   image are equally likely.
-# - **Probes are estimates.** They have settings of their own, and are fitted on the number of
-#   images stated above. A low score from features as wide as $h$ may be the fault of the probe.
+# - **Probes are estimates.** Every space is a function of $h$, so nothing can be less predictable
+#   from $h$ than from a space. A probe that is fitted on the number of images stated above may
+#   still find less in hundreds of dimensions than in four; where it does, read the row of $h$ as a
+#   lower bound.
 # - **A price.** Compare `h` in the last table: where plain self-supervision is better, keeping
 #   style cost content.
 #

@@ -33,7 +33,7 @@ weight = 3.0  # λ of the family entropy, the same for every space
 out_dir = "runs/numerical"  # weights, logs and metrics.json go here
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
 seed = 20  # seed of the first run; the others take the next ones
-precision = "auto"  # bf16, float32, or auto: bf16 where the processor has it
+precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
 device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 fresh = False  # set aside earlier runs in out_dir and train again
 profile = "standard"  # name of the profile that made this page; only a label

@@ -34,7 +34,7 @@ sizes = [4, 3, 5]  # dimensions of content and of each style space
 out_dir = "runs/sprites"  # weights, logs and metrics.json go here
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
 seed = 20  # seed of the first run; the others take the next ones
-precision = "auto"  # bf16, float32, or auto: bf16 where the processor has it
+precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
 device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 fresh = False  # set aside earlier runs in out_dir and train again
 profile = "standard"  # name of the profile that made this page; only a label
@@ -42,7 +42,7 @@ image_size = 32  # pixels a side; the original dSprites has 64
 lambdas = [1.0]  # λ: weight of each space's alignment, or one for all
 temperature = 0.0  # τ of simclr or entropy; 0: the family's default
 loss_settings = {}  # other settings of the family, such as {"beta": 0.01} for barlow
-content_spread = 0.0  # weight of a further spread, of the content space alone; 0: none
+content_spread = None  # weight of a further spread, of content alone; 0: none, None: by the images
 content_pairs = "all"  # content is aligned over all its pairs, or query (and key 0)
 joint = True  # spread all spaces together; False: each alone, to compare
 adaptive = False  # adjust λ by dual ascent while training …
@@ -50,8 +50,8 @@ epsilon = 0.1  # … so that each misalignment c_m is at most this
 dual_rate = 0.01  # learning rate of the dual ascent
 dual_warmup_epochs = None  # epochs before the dual ascent begins; None: a tenth of all
 paired = False  # one key per image, cycling: the cost does not grow with groups
-backbone = "vgg"  # cnn, vgg, resnet18, resnet34, resnet50
-width = 16  # channels of the first layer of cnn and vgg
+backbone = "vgg"  # cnn, vgg, alexnet, resnet18, resnet34, resnet50
+width = 16  # channels of the first layer of a small network
 hidden = [512]  # widths of the projector's hidden layers
 separate_style = False  # give the styles a projector of their own
 init = ""  # trained weights to begin from: a file or a run's folder
@@ -109,10 +109,12 @@ galleries.sheet(dsprites.contact_sheet(config.image_size))
 # ## What each view shares
 #
 # Zoom, rotation and translation are the group `spatial`, colour jitter and greyscale the group
-# `appearance`. Every hue is drawn, and zoom changes the size by more than sprites differ in it.
-# Sprites rotate and grow about their own centre. Translation does not shift a sprite from its
-# place; it puts the sprite at a new place that is drawn. A shift that keeps a sprite in view could
-# not hide whether it was on the left, and whatever is not hidden is content (see `shifted` below).
+# `appearance`. Every hue is drawn. Sprites rotate and grow about their own centre. Translation does
+# not shift a sprite from its place; it puts the sprite at a new place that is drawn. A shift that
+# keeps a sprite in view could not hide whether it was on the left, and whatever is not hidden is
+# content (see `shifted` below). In the same way zoom draws a new size and not a factor: the root of
+# the mean squared distance of a sprite's light from its centre. What is darker than a quarter of
+# the range is brightened, so no view is all but black.
 # Rotation is by 15° at most, which hides little of the orientation. So orientation should be
 # content here, and style where every angle is drawn.
 
@@ -265,10 +267,9 @@ plots.dots(studies, shown)
 # %% [markdown]
 # ## Limitations
 #
-# - Size is encoded in more than one space. Zoom changes size by more than sprites differ in it,
-#   but not without bound: what an augmentation does not hide counts as content, and other spaces
-#   may encode it too. Where zoom shares its space with translation and rotation, the spaces
-#   together may also lose some of it; compare the four styles, where zoom has a space of its own.
+# - Size may be encoded in more than one space: a sprite that was enlarged has softer edges than one
+#   that was shrunk, so a view still hints at the size before. The tables show how much of it each
+#   space predicts.
 # - With every angle drawn and two style spaces (`full_circle`) shape is predicted less well;
 #   compare the four spaces above, which are trained with every angle too. Longer runs of
 #   `full_circle` may differ.

@@ -182,8 +182,8 @@ def many(
     """Return the held-out R² {name: R²} of several named targets from one fit.
 
     targets, test_targets: {name: [N] or [N, T]} of the training and of the test images. A target of
-    several columns gives the mean of their R². Other arguments and settings as in `regress`. Without
-    targets the result is empty.
+    several columns gives the mean of their R². Other arguments and settings as in `regress`.
+    Without targets the result is empty.
     """
     if not targets:
         return {}

@@ -113,7 +113,7 @@ def drawn(
 
 
 def in_turn(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the rows [N, …] of several dicts of arrays so that those of one image are successive."""
+    """Return the rows [N, …] of several dicts of arrays; those of one image are successive."""
     return {
         name: np.stack([part[name] for part in parts], axis=1).reshape(-1, *first.shape[1:])
         for name, first in parts[0].items()
