@@ -172,7 +172,16 @@ if setup.val.labels:
 if config.linear_probe:
     field = metrics.add("linear", [setup.linear(run) for run in runs])
     display(Markdown(tables.table(field)))
-plots.heatmap(main, columns=styles, title="style probes", cmap="Greens")
+display(plots.heatmap(main, columns=styles, title="style probes", cmap="Greens"))
+
+# %% [markdown]
+# How much can be known at all? The same probes, from the images themselves: from the mean, the
+# spread and the extremes of each colour channel of both views, and from both views reduced to
+# 8 × 8 pixels. The better row is a lower bound: a network may find more.
+
+# %%
+inputs = metrics.add("inputs", [setup.inputs(seed) for seed in config.all_seeds[:1]])
+plots.heatmap(inputs, columns=styles, title="style probes from the images", cmap="Greens")
 
 # %% [markdown]
 # ## What to notice
@@ -264,7 +273,7 @@ if baseline and config.linear_probe:
 # %%
 path = metrics.write()
 for experiment, table in metrics.tables.items():
-    assert experiment == "vanilla" or set(table) <= {"h", *names, "joined"}
+    assert experiment in ("vanilla", "inputs") or set(table) <= {"h", *names, "joined"}
     cells = [cell["value"] for row in table.values() for cell in row.values()]
     assert not np.isinf(cells).any()  # nan, shown as "–": there is no score
 print(f"{path} written after {metrics.record['seconds']:.0f} s")

@@ -16,6 +16,7 @@ from msr.evaluate import (
     readers,
     sensitivity,
     style_draw,
+    style_inputs,
     style_probes,
     style_targets,
 )
@@ -233,6 +234,14 @@ def test_style_probes_find_what_is_there(dots):
     assert max(table["content"][k] for k in ("crop_x", "crop_y", "brightness", "hue")) < 0.1
     alone = {"brightness_alone", "contrast_alone", "saturation_alone", "hue_alone"}
     assert alone <= set(table["h"])
+
+
+def test_the_images_themselves_show_colour_and_place(dots):
+    images, views = dots
+    table = style_inputs(views, images[:200], images[200:])
+    assert list(table) == ["x: colours", "x: pixels"]
+    assert table["x: colours"]["brightness"] > 0.8 > 0.1 > table["x: colours"]["crop_x"]
+    assert min(table["x: pixels"]["crop_x"], table["x: pixels"]["crop_y"]) > 0.4
 
 
 def test_a_style_draw_applies_what_is_predicted_and_not_what_hides_it():
