@@ -109,10 +109,12 @@ galleries.sheet(dsprites.contact_sheet(config.image_size))
 # ## What each view shares
 #
 # Zoom, rotation and translation are the group `spatial`, colour jitter and greyscale the group
-# `appearance`. Every hue is drawn, and zoom changes the size by more than sprites differ in it.
-# Sprites rotate and grow about their own centre. Translation does not shift a sprite from its
-# place; it puts the sprite at a new place that is drawn. A shift that keeps a sprite in view could
-# not hide whether it was on the left, and whatever is not hidden is content (see `shifted` below).
+# `appearance`. Every hue is drawn. Sprites rotate and grow about their own centre. Translation does
+# not shift a sprite from its place; it puts the sprite at a new place that is drawn. A shift that
+# keeps a sprite in view could not hide whether it was on the left, and whatever is not hidden is
+# content (see `shifted` below). In the same way zoom draws a new size and not a factor: the root of
+# the mean squared distance of a sprite's light from its centre. What is darker than a quarter of
+# the range is brightened, so no view is all but black.
 # Rotation is by 15° at most, which hides little of the orientation. So orientation should be
 # content here, and style where every angle is drawn.
 
@@ -265,10 +267,9 @@ plots.dots(studies, shown)
 # %% [markdown]
 # ## Limitations
 #
-# - Size is encoded in more than one space. Zoom changes size by more than sprites differ in it,
-#   but not without bound: what an augmentation does not hide counts as content, and other spaces
-#   may encode it too. Where zoom shares its space with translation and rotation, the spaces
-#   together may also lose some of it; compare the four styles, where zoom has a space of its own.
+# - Size may be encoded in more than one space: a sprite that was enlarged has softer edges than one
+#   that was shrunk, so a view still hints at the size before. The tables show how much of it each
+#   space predicts.
 # - With every angle drawn and two style spaces (`full_circle`) shape is predicted less well;
 #   compare the four spaces above, which are trained with every angle too. Longer runs of
 #   `full_circle` may differ.

@@ -52,8 +52,9 @@ def generator(seed=0):
 def test_a_transform_has_a_name_of_its_own(c):
     assert "name" in vars(c)
     others = {other.name for other in CLASSES if other is not c}
-    # Place stands in for Translate: a pipeline moves objects either by a shift or to a place
-    assert c.name not in others or c in (augment.Translate, augment.Place)
+    # a pipeline moves objects by a shift or to a place, and scales them by a factor or to a size
+    stands_in = (augment.Translate, augment.Place, augment.Zoom, augment.Size)
+    assert c.name not in others or c in stands_in
 
 
 @each_class
@@ -106,6 +107,7 @@ def test_only_what_is_changed_can_be_hidden(t):
         (augment.ColorJitter(hue=0.4, p=1), augment.ColorJitter(hue=0.5, p=1), {"color", "hue"}),
         (augment.Rotation(179), augment.Rotation(180), {"orientation"}),
         (augment.Zoom((0.5, 1.0)), augment.Zoom((0.5, 1.1)), {"scale", "size"}),
+        (augment.Size(p=0.9), augment.Size(), {"scale", "size"}),
         (augment.Translate(0.3), augment.Place(0.3), {"x", "y", "position"}),
         # what leaves some images as they are hides nothing
         (augment.ColorJitter(hue=0.5), augment.ColorJitter(hue=0.5, p=1), {"color", "hue"}),

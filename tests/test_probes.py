@@ -3,10 +3,23 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from msr.augment import ColorJitter, Greyscale, HorizontalFlip, Normalise, ResizedCrop
 from msr.augment.pipeline import Pipeline
-from msr.evaluate import embed, plain, probes, sensitivity, style_draw, style_probes, style_targets
+from msr.evaluate import (
+    embed,
+    plain,
+    probes,
+    readers,
+    sensitivity,
+    style_draw,
+    style_inputs,
+    style_probes,
+    style_targets,
+)
 from msr.spaces import Spaces
 from msr.views import Views
 
@@ -42,17 +55,69 @@ def test_classify_finds_rings_that_no_line_separates():
 
 
 def test_a_space_of_few_dimensions_is_heard_among_many():
-    """Twenty dimensions drown the ring in two others, unless the probe knows the spaces' widths."""
+    """Twenty dimensions drown the ring in two others, unless kernels know the spaces' widths."""
     generator = np.random.default_rng(0)
     z = generator.normal(size=(2, 1500, 22)).astype(np.float32)
     radius = np.hypot(z[..., 0], z[..., 1])[..., None]
+    kernels = [readers.regressors(z[0], 500, sizes)[0] for sizes in ((), (2, 20))]
     drowned, heard = (
-        probes.regress(z[0], radius[0], z[1], radius[1], sizes=sizes)[0] for sizes in ((), (2, 20))
+        probes.r2(radius[1], model.fit(z[0], radius[0]).predict(z[1]))[0] for model in kernels
     )
     assert heard > 0.95 > 0.8 > drowned
     features = {"h": z[0], "content": z[0, :, :2], "rest": z[0, :, 2:], "joined": z[0]}
     assert probes.side_by_side(features, "joined") == [2, 20]
     assert probes.side_by_side(features, "content") == []
+
+
+def hidden(n, seed):
+    """Features [n, 512] that hold two angles, turned at random, and the sine of their difference.
+
+    The directions have unequal scales; those of the angles are the tenth to the thirteenth.
+    """
+    generator = np.random.default_rng(seed)
+    angle = generator.uniform(0, 2 * np.pi, (2, n))
+    x = generator.normal(size=(n, 512))
+    x[:, 9:13] = np.sqrt(2) * np.stack([*np.sin(angle), *np.cos(angle)], 1)
+    x *= np.arange(1, 513) ** -0.5
+    turn = np.linalg.qr(np.random.default_rng(9).normal(size=(512, 512)))[0]
+    return (x @ turn).astype(np.float32), np.sin(angle[0] - angle[1])[:, None]
+
+
+def test_a_nonlinear_function_hidden_in_wide_features_is_found():
+    """Kernels alone hardly see a function of 4 of 512 directions; the probe does."""
+    (x, y), (x_test, y_test) = hidden(2000, 0), hidden(1000, 1)
+    kernels = readers.regressors(x, 500, ())[0].fit(x, y)
+    assert probes.r2(y_test, kernels.predict(x_test))[0] < 0.3
+    assert probes.regress(x, y, x_test, y_test)[0] > 0.7
+
+
+def test_pairs_begin_with_what_changes():
+    """Two of 20 directions change, and they have little of the variance over images."""
+    generator = np.random.default_rng(0)
+    turn = np.linalg.qr(generator.normal(size=(20, 20)))[0]
+    before = generator.normal(size=(400, 20)) * np.r_[np.full(18, 3.0), 0.3, 0.3]
+    change = np.concatenate([np.zeros((400, 18)), generator.normal(size=(400, 2))], 1)
+    before, change = before @ turn, change @ turn
+    pairs = readers.changes(before, before + change)(np.concatenate([before, change], 1))
+    shares = pairs[:, 1::2].var(axis=0) / pairs[:, 1::2].var(axis=0).sum()
+    assert pairs.shape == (400, 40) and shares[:2].sum() > 0.9
+
+
+def test_of_two_readers_the_better_is_kept_for_each_target():
+    """The first predicts zero and the second the feature; noise stays with the first."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(500, 1))
+    y = np.concatenate([x, generator.normal(size=(500, 1))], 1)
+    first = make_pipeline(FunctionTransformer(), RidgeCV([1e9], alpha_per_target=True))
+    second = make_pipeline(
+        FunctionTransformer(np.repeat, kw_args={"repeats": 2, "axis": 1}), Ridge()
+    )
+    held = readers.held_out(500)
+    assert (
+        held.sum() == 100 and readers.held_out(500, each=5).reshape(100, 5).std(axis=1).max() == 0
+    )
+    found = readers.predicted([first, second], x, y, x, held)
+    assert probes.r2(y, found)[0] > 0.99 and np.abs(found[:, 1]).max() < 0.1
 
 
 # ------------------------------------------------------------------------- a model with known views
@@ -169,6 +234,14 @@ def test_style_probes_find_what_is_there(dots):
     assert max(table["content"][k] for k in ("crop_x", "crop_y", "brightness", "hue")) < 0.1
     alone = {"brightness_alone", "contrast_alone", "saturation_alone", "hue_alone"}
     assert alone <= set(table["h"])
+
+
+def test_the_images_themselves_show_colour_and_place(dots):
+    images, views = dots
+    table = style_inputs(views, images[:200], images[200:])
+    assert list(table) == ["x: colours", "x: pixels"]
+    assert table["x: colours"]["brightness"] > 0.8 > 0.1 > table["x: colours"]["crop_x"]
+    assert min(table["x: pixels"]["crop_x"], table["x: pixels"]["crop_y"]) > 0.4
 
 
 def test_a_style_draw_applies_what_is_predicted_and_not_what_hides_it():

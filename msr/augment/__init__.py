@@ -5,10 +5,11 @@ one draw PER IMAGE. Among them is `on`, which says whether the image is changed 
 parameters always give the same image; two views share a style when they use the same parameters.
 """
 
-from msr.augment.affine import Affine, Place, Rotation, Translate, Zoom, warp
+from msr.augment.affine import Affine, Place, Rotation, Size, Translate, Zoom, warp
 from msr.augment.appearance import (
     ColorJitter,
     Equalise,
+    Expose,
     GaussianBlur,
     Greyscale,
     Normalise,
@@ -26,6 +27,7 @@ __all__ = [
     "Affine",
     "ColorJitter",
     "Equalise",
+    "Expose",
     "GaussianBlur",
     "Greyscale",
     "HorizontalFlip",
@@ -35,6 +37,7 @@ __all__ = [
     "Place",
     "ResizedCrop",
     "Rotation",
+    "Size",
     "Solarise",
     "Transform",
     "Translate",

@@ -73,10 +73,11 @@ class Affine(Transform):
     def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
         return warp(x, [self], [params])
 
-    def matrix(self, params: Params) -> torch.Tensor:
+    def matrix(self, params: Params, size: torch.Tensor) -> torch.Tensor:
         """Return A [B, 2, 2] of the map x_out = place + A (x_in − centre).
 
-        It is the identity where `on` is false.
+        It is the identity where `on` is false. size: of each object before this transform [B], as
+        `mass_covariance` has it; only `Size` reads it.
         """
         angle, shear = torch.deg2rad(params["angle"]), torch.deg2rad(params["shear"])
         cos, sin = angle.cos(), angle.sin()
@@ -84,8 +85,12 @@ class Affine(Transform):
         rotate = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
         slant = torch.stack([one, -shear.tan(), zero, one], 1).view(-1, 2, 2)
         on = params["on"][:, None, None]
-        A = params["zoom"][:, None, None] * rotate @ slant
+        A = self.factor(params, size)[:, None, None] * rotate @ slant
         return torch.where(on, A, torch.eye(2, device=on.device))
+
+    def factor(self, params: Params, size: torch.Tensor) -> torch.Tensor:
+        """Return the factor [B] by which each object of size [B] is scaled."""
+        return params["zoom"]
 
     def move(self, at: torch.Tensor, params: Params) -> torch.Tensor:
         """Return the place [B, 2] to which a centre at `at` [B, 2] is moved.
@@ -130,9 +135,11 @@ def warp(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params]
     """
     padding, own = transforms[0].padding, transforms[0].centre == "mass"
     centre = mass_centre(x) if own else x.new_zeros(len(x), 2)
+    covariance = mass_covariance(x, centre) if own else x.new_zeros(len(x), 2, 2)
     A, at = torch.eye(2, device=x.device), centre
     for transform, p in zip(transforms, params, strict=True):
-        B = transform.matrix(p)
+        size = (A @ covariance * A).sum(dim=(1, 2)).sqrt()  # √trace(A C Aᵀ)
+        B = transform.matrix(p, size)
         # a rotation about the image's middle also moves what was shifted before;
         # one about the object's own centre does not
         at = transform.move(at if own else (B @ at[:, :, None])[:, :, 0], p)
@@ -155,10 +162,35 @@ def mass_centre(x: torch.Tensor) -> torch.Tensor:
     """
     light = x.sum(dim=1)  # [B, H, W]
     total = light.sum(dim=(1, 2)).clamp(min=1e-6)
-    sides = (x.shape[3], x.shape[2])
-    x_axis, y_axis = ((torch.arange(n, device=x.device) + 0.5) / n - 0.5 for n in sides)
+    x_axis, y_axis = axes(x)
     across, down = (light.sum(dim=1) * x_axis).sum(dim=1), (light.sum(dim=2) * y_axis).sum(dim=1)
     return torch.stack([across / total, down / total], dim=1)
+
+
+def mass_covariance(x: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
+    """Return the covariance [B, 2, 2] of the brightness of images [B, C, H, W] about a centre.
+
+    centre: as `mass_centre` returns it. The root of the trace is the size of an object: the root of
+    the mean squared distance of its brightness from the centre, in shares of the side. That of a
+    black image is 0.
+    """
+    light = x.sum(dim=1)  # [B, H, W]
+    total = light.sum(dim=(1, 2)).clamp(min=1e-6)
+    dx, dy = (axis - c[:, None] for axis, c in zip(axes(x), centre.unbind(1)))  # [B, W], [B, H]
+    across, down = light.sum(dim=1), light.sum(dim=2)
+    xx, yy = (across * dx.square()).sum(dim=1), (down * dy.square()).sum(dim=1)
+    xy = ((light @ dx[:, :, None])[:, :, 0] * dy).sum(dim=1)
+    return torch.stack([xx, xy, xy, yy], dim=1).view(-1, 2, 2) / total[:, None, None]
+
+
+def axes(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the x of the columns [W] and the y of the rows [H] of images x [B, C, H, W].
+
+    They are measured from the middle of the image, in shares of width and height.
+    """
+    sides = (x.shape[3], x.shape[2])
+    x_axis, y_axis = ((torch.arange(n, device=x.device) + 0.5) / n - 0.5 for n in sides)
+    return x_axis, y_axis
 
 
 class Rotation(Affine):
@@ -229,3 +261,31 @@ class Zoom(Affine):
         centre: Centre = "image",
     ):
         super().__init__(zoom=zoom, p=p, padding=padding, centre=centre)
+
+
+class Size(Affine):
+    """Bring each image's object to a size that is drawn log-uniformly, whatever it was before.
+
+    The size of an object is that of `mass_covariance`; size: its range (low, high), in shares of
+    the side. For a disc of radius r it is 0.71 r. A view then does not reveal how large the object
+    was. A zoom cannot achieve this: a large object is still more often large. Parameters: as those
+    of `Affine`; `zoom` is the size. A black image is not changed.
+    """
+
+    name = "zoom"
+
+    def __init__(
+        self, size: tuple[float, float] = (0.1, 0.2), p: float = 1.0, padding: Padding = "zeros"
+    ):
+        super().__init__(zoom=size, p=p, padding=padding, centre="mass")
+
+    def factor(self, params: Params, size: torch.Tensor) -> torch.Tensor:
+        return torch.where(size > 0, params["zoom"] / size.clamp(min=1e-6), 1.0)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        return ("scale", "size")
+
+    @property
+    def hides(self) -> tuple[str, ...]:
+        return self.changes if self.p == 1 else ()

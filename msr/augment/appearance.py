@@ -227,6 +227,31 @@ class Equalise(Transform):
         return ("color", "hue")
 
 
+class Expose(Transform):
+    """Brighten an image whose brightest value is below `least`, so that it is `least`.
+
+    All values are multiplied by one factor. So no change of colour before it can leave a view in
+    which nothing is seen. Nothing is drawn; an image without light stays black. Raises ValueError
+    for a `least` outside [0, 1].
+    """
+
+    name = "expose"
+    random = False
+    in_probe = "drawn"
+
+    def __init__(self, least: float = 0.25):
+        super().__init__()
+        within("expose: least", least, 0, 1)
+        self.least = least
+
+    def sample(self, generator: torch.Generator, n: int, size: int) -> Params:
+        return {}
+
+    def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
+        peak = x.amax(dim=(1, 2, 3), keepdim=True)
+        return torch.where((peak > 0) & (peak < self.least), x * (self.least / peak), x)
+
+
 class Normalise(Transform):
     """Map x to (x − mean) / std per channel, by default ImageNet's; nothing is drawn."""
 

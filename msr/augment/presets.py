@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from msr.augment.affine import Place, Rotation, Translate, Zoom
+from msr.augment.affine import Place, Rotation, Size, Translate, Zoom
 from msr.augment.appearance import (
     ColorJitter,
+    Expose,
     GaussianBlur,
     Greyscale,
     Normalise,
@@ -106,32 +107,45 @@ def shapes(size: int) -> list[Step]:
 # Sprites rotate and grow about their own centre, so a rotation does not move them.
 
 
-def sprite(zoom: tuple[float, float], degrees: float, move: Transform, *colour: Step) -> list[Step]:
-    """Return the steps: zoom, rotation by up to `degrees`, a move, then changes of colour."""
-    own = [Zoom(zoom, centre="mass"), Rotation(degrees, centre="mass")]
-    return [*own, move, *colour, Normalise()]
+def sprite(size: Transform, degrees: float, move: Transform, *colour: Step) -> list[Step]:
+    """Return the steps: a change of size, rotation by up to `degrees`, a move, then the colours."""
+    return [size, Rotation(degrees, centre="mass"), move, *colour, Normalise()]
+
+
+def zoom(low: float, high: float) -> Transform:
+    """Return a zoom by a factor between low and high."""
+    return Zoom((low, high), centre="mass")
 
 
 def sprites_weak(size: int) -> list[Step]:
     """Small changes of size, angle, place and colour."""
     move, jitter = Translate(0.05, centre="mass"), ColorJitter(0.2, 0.0, 0.2, 0.1, p=1.0)
-    return sprite((0.8, 1.25), 5, move, jitter, Greyscale(0.0))
+    return sprite(zoom(0.8, 1.25), 5, move, jitter, Greyscale(0.0))
 
 
 def sprites_medium(size: int) -> list[Step]:
     """Hues from half of the colour circle, and shifts by up to a tenth of the side."""
     move, jitter = Translate(0.1, centre="mass"), ColorJitter(0.5, 0.0, 0.5, 0.25, p=1.0)
-    return sprite((0.6, 1.6), 10, move, jitter, Greyscale(0.1))
+    return sprite(zoom(0.6, 1.6), 10, move, jitter, Greyscale(0.1))
+
+
+def any_size() -> Transform:
+    """Return a draw of sizes that covers those of the sprites, 0.06 to 0.13, with a margin."""
+    return Size((0.05, 0.16))
 
 
 def all_hues() -> list[Step]:
-    """Return steps that draw every hue, with strong changes of brightness and saturation."""
-    return [ColorJitter(0.6, 0.0, 1.0, 0.5, p=1.0), Greyscale(0.2)]
+    """Return steps that draw every hue, with strong changes of brightness and saturation.
+
+    A dark blue that turns grey would be all but black, so what is darker than a quarter of the
+    range is brightened.
+    """
+    return [ColorJitter(0.6, 0.0, 1.0, 0.5, p=1.0), Greyscale(0.2), Expose(0.25)]
 
 
 def sprites_strong(size: int) -> list[Step]:
-    """Every place and every hue; the zoom changes size by more than sprites differ in it."""
-    return sprite((0.5, 1.8), 15, Place(0.25), *all_hues())
+    """Every size, every place and every hue."""
+    return sprite(any_size(), 15, Place(0.25), *all_hues())
 
 
 def sprites_shifted(size: int) -> list[Step]:
@@ -139,12 +153,12 @@ def sprites_shifted(size: int) -> list[Step]:
 
     A sprite on the left is then still more often on the left.
     """
-    return sprite((0.5, 1.8), 15, Translate(0.25, centre="mass"), *all_hues())
+    return sprite(any_size(), 15, Translate(0.25, centre="mass"), *all_hues())
 
 
 def sprites_full_circle(size: int) -> list[Step]:
     """As `sprites_strong`, but with rotation by every angle."""
-    return sprite((0.5, 1.8), 180, Place(0.25), *all_hues())
+    return sprite(any_size(), 180, Place(0.25), *all_hues())
 
 
 PRESETS: dict[str, Preset] = {

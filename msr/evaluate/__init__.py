@@ -14,6 +14,7 @@ from msr.evaluate.features import (
     plain,
     readable,
 )
+from msr.evaluate.inputs import style_inputs
 from msr.evaluate.linear import linear_probe
 from msr.evaluate.probes import label_probes
 from msr.evaluate.sensitivity import sensitivity
@@ -36,6 +37,7 @@ __all__ = [
     "retrieval",
     "sensitivity",
     "style_draw",
+    "style_inputs",
     "style_probes",
     "style_scores",
     "style_targets",

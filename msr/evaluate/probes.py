@@ -14,18 +14,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.kernel_approximation import Nystroem
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import r2_score
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline, make_pipeline, make_union
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from msr.data.images import Images
+from msr.evaluate import readers
 from msr.evaluate.features import Features
+
+FEWEST_OF_A_CLASS = 10  # training images of a class below which no network is fitted
 
 # ---------------------------------------------------------------------------------- classification
 
@@ -63,23 +64,26 @@ def classify(
     train_y: np.ndarray,
     test: np.ndarray,
     test_y: np.ndarray,
-    components: int = 500,
+    functions: int = 500,
     sizes: Sequence[int] = (),
 ) -> float:
     """Return the top-1 test accuracy, from 0 to 1, of a nonlinear classifier.
 
-    It is logistic regression on the features and on radial functions of them (`lift`), for spaces
-    of a few dimensions, in which classes need not be linearly separable. train_y, test_y: labels
-    [N] and [N_test]. components, sizes: as in `lift`. Settings: L-BFGS, ℓ2 penalty with C = 1, at
-    most 200 iterations, tolerance 1e-3.
+    It is logistic regression on the features and on radial functions of them, or a small network,
+    whichever is better on held-out training images (`readers.classifiers`). train_y, test_y: labels
+    [N] and [N_test]. functions, sizes: as in `readers.lift`.
     """
-    return accuracy_of(
-        make_pipeline(lift(train, components, sizes), LogisticRegression(max_iter=200, tol=1e-3)),
-        train,
-        train_y,
-        test,
-        test_y,
-    )
+    if not len(test) or not (np.isfinite(train).all() and np.isfinite(test).all()):
+        return float("nan")
+    x, x_test = (aligned(train, sizes)(side) for side in (train, test))
+    models = readers.classifiers(x, functions, sizes)
+    few = np.unique(train_y, return_counts=True)[1].min() < FEWEST_OF_A_CLASS
+    if few or len(models) == 1:
+        return accuracy_of(models[0], x, train_y, x_test, test_y)
+    held = readers.held_out(len(x))
+    sides = x[~held], train_y[~held], x[held], train_y[held]
+    best = int(np.argmax([accuracy_of(model, *sides) for model in models]))
+    return accuracy_of(models[best], x, train_y, x_test, test_y)
 
 
 def accuracy_of(
@@ -108,54 +112,50 @@ def accuracy_of(
 # -------------------------------------------------------------------------------------- regression
 
 
-def lift(train: np.ndarray, components: int, sizes: Sequence[int] = ()) -> Pipeline:
-    """Return a transformer that adds radial functions of the features [N, d] to them.
-
-    The features are standardised. The functions are Nyström features of a Gaussian kernel of width
-    √(d/2), with centres drawn from the training features by seed 0; there are `components` of them,
-    but at most N. sizes: the numbers of dimensions of the spaces, if the features are several
-    spaces side by side. Then half as many functions of each space alone are added, since in the
-    distance over all d dimensions the larger spaces hide what a small one encodes. train: read for
-    its shape only; the result is not fitted yet.
-    """
-
-    def kernel(d: int, n: int) -> Nystroem:
-        return Nystroem(gamma=1 / d, n_components=min(n, len(train)), random_state=0)
-
-    steps = [FunctionTransformer(), kernel(train.shape[1], components)]
-    if len(sizes) > 1:
-        starts = np.cumsum([0, *sizes])
-        alone = [
-            (f"{start}", kernel(d, components // 2), slice(start, start + d))
-            for start, d in zip(starts, sizes)
-        ]
-        steps.append(ColumnTransformer(alone))
-    return make_pipeline(StandardScaler(), make_union(*steps))
-
-
 def regress(
     train: np.ndarray,
     train_y: np.ndarray,
     test: np.ndarray,
     test_y: np.ndarray,
-    components: int = 500,
+    functions: int = 500,
     sizes: Sequence[int] = (),
+    each: int = 1,
+    order: readers.Components | None = None,
 ) -> np.ndarray:
-    """Return the held-out R² of a nonlinear ridge regression for each target, [T].
+    """Return the held-out R² of a nonlinear regression for each target, [T].
 
-    train_y, test_y: targets [N, T] and [N_test, T], or [N] and [N_test] for T = 1. components,
-    sizes: as in `lift`. Settings: ridge regression on the features and on the radial functions of
-    `lift`. The ridge penalty of each target is one of ten from 1e-3 to 1e6 on a logarithmic scale,
-    chosen by leave-one-out on the training images. The fit is smooth, and linear where that is
-    enough, so the same probe serves spaces of 3 dimensions and of 500.
+    It is ridge regression on the features and on radial functions of them, or a small network,
+    whichever predicts the target better on held-out training images (`readers.regressors`,
+    `readers.predicted`). So the same probe serves spaces of 3 dimensions and features of 500.
+
+    train_y, test_y: targets [N, T] and [N_test, T], or [N] and [N_test] for T = 1. functions,
+    sizes: as in `readers.lift`. each: number of successive rows of `train` that belong to one
+    image. order: what brings the leading directions of features to the front; by default these are
+    their principal components.
     """
     if not (np.isfinite(train).all() and np.isfinite(test).all()):
         return np.full(train_y[:1].size, np.nan)
     if len(train) < 2:
         return r2(test_y, np.broadcast_to(train_y, test_y.shape))
-    ridge = RidgeCV(np.logspace(-3, 6, 10), alpha_per_target=train_y.ndim > 1)
-    model = make_pipeline(lift(train, components, sizes), ridge)
-    return r2(test_y, model.fit(train, train_y).predict(test))
+    order = order or aligned(train, sizes)
+    x, x_test = order(train), order(test)
+    scaler = StandardScaler().fit(train_y.reshape(len(train), -1))
+    y = scaler.transform(train_y.reshape(len(train), -1))
+    models = readers.regressors(x, functions, sizes)
+    with readers.quiet():
+        found = readers.predicted(models, x, y, x_test, readers.held_out(len(x), each))
+    return r2(test_y, scaler.inverse_transform(found).reshape(test_y.shape))
+
+
+def aligned(train: np.ndarray, sizes: Sequence[int]) -> readers.Components:
+    """Return the map from features [N, d] to what readers see.
+
+    This is their principal components, but the standardised features if they are several spaces
+    side by side, whose columns must stay apart.
+    """
+    if len(sizes) > 1:
+        return make_pipeline(MinMaxScaler(clip=True), StandardScaler()).fit(train).transform
+    return readers.components(train)
 
 
 def r2(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -176,11 +176,13 @@ def many(
     test: np.ndarray,
     test_targets: Mapping[str, np.ndarray],
     sizes: Sequence[int] = (),
+    each: int = 1,
+    order: readers.Components | None = None,
 ) -> dict[str, float]:
     """Return the held-out R² {name: R²} of several named targets from one fit.
 
     targets, test_targets: {name: [N] or [N, T]} of the training and of the test images. A target of
-    several columns gives the mean of their R². sizes: as in `lift`. Settings as in `regress`.
+    several columns gives the mean of their R². Other arguments and settings as in `regress`.
     Without targets the result is empty.
     """
     if not targets:
@@ -188,7 +190,7 @@ def many(
     columns = {name: y.reshape(len(y), -1) for name, y in targets.items()}
     y = np.concatenate(list(columns.values()), axis=1)
     y_test = np.concatenate([test_targets[name].reshape(len(test), -1) for name in columns], axis=1)
-    scores = regress(train, y, test, y_test, sizes=sizes)
+    scores = regress(train, y, test, y_test, sizes=sizes, each=each, order=order)
     row: dict[str, float] = {}
     start = 0
     for name, column in columns.items():

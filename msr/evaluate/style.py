@@ -24,8 +24,12 @@ from msr.evaluate.features import (
     side,
 )
 from msr.evaluate.probes import many
+from msr.evaluate.readers import FEWEST, changes
 from msr.models import MultiSpace
 from msr.views import Views
+
+# Views that style probes are fitted on, unless there are more images; the most of one image
+ROWS, MOST = 4000, 4
 
 
 def style_targets(pipeline: Pipeline, params: dict[str, Params]) -> dict[str, np.ndarray]:
@@ -56,16 +60,25 @@ def style_draw(
 
 
 class Drawn(NamedTuple):
-    """The data of a probe, to fit or to score it: features before and after augmentation."""
+    """The data of a probe, to fit or to score it: features before and after augmentation.
 
-    plain: Features  # of the plain views
-    view: Features  # of the augmented views
-    targets: dict[str, np.ndarray]  # {target: [N] or [N, 2]}
+    An image may be augmented several times; then its rows in `view` and `targets` follow one
+    another, and there are `each` of them. `plain` has one row for each image.
+    """
+
+    plain: Features  # of the plain views, [N, d]
+    view: Features  # of the augmented views, [N · each, d]
+    targets: dict[str, np.ndarray]  # {target: [N · each] or [N · each, 2]}
+    each: int = 1
 
     def pair(self, space: str) -> np.ndarray:
-        """Return the features of both views [N, 2 d]: of the plain view, then their change."""
-        before, after = self.plain[space], self.view[space]
+        """Return the features of both views [N · each, 2 d]: of the plain view, then the change."""
+        before, after = self.both(space)
         return np.concatenate([before, after - before], axis=1)
+
+    def both(self, space: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the features before and after augmentation, each [N · each, d]."""
+        return np.repeat(self.plain[space], self.each, axis=0), self.view[space]
 
 
 def drawn(
@@ -81,7 +94,8 @@ def drawn(
 
     images, normalise, num_workers: as in `features.embed_views`. part: 0 for the images that probes
     are fitted on, 1 for those that they are scored on; with `seed` it decides the draws, which do
-    not depend on how many images are embedded at a time.
+    not depend on how many images are embedded at a time. To fit on, 200 images or more
+    are augmented so often that there are about `ROWS` views, but at most `MOST` times each.
     """
     aspect = None
     if isinstance(images, Images):
@@ -89,11 +103,21 @@ def drawn(
         images = images if known else readable(images, num_workers)
         aspect = images.aspect
     generator = torch.Generator().manual_seed(STREAM + 2 * seed + part)
-    params = style_draw(views.query, generator, len(images), side(images))
-    plain, view = embed_views(
-        model, images, views.query, [None, params], normalise, num_workers=num_workers
+    each = 1 if part or len(images) < FEWEST else min(MOST, max(1, ROWS // len(images)))
+    draws = [style_draw(views.query, generator, len(images), side(images)) for _ in range(each)]
+    plain, *augmented = embed_views(
+        model, images, views.query, [None, *draws], normalise, num_workers=num_workers
     )
-    return Drawn(plain, view, style_targets(views.query, views.query.with_aspect(params, aspect)))
+    targets = [style_targets(views.query, views.query.with_aspect(p, aspect)) for p in draws]
+    return Drawn(plain, in_turn(augmented), in_turn(targets), each)
+
+
+def in_turn(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the rows [N, …] of several dicts of arrays; those of one image are successive."""
+    return {
+        name: np.stack([part[name] for part in parts], axis=1).reshape(-1, *first.shape[1:])
+        for name, first in parts[0].items()
+    }
 
 
 def style_probes(
@@ -122,13 +146,17 @@ def style_scores(views: Views, fit: Drawn, held_out: Drawn) -> dict[str, dict[st
     Each target, such as brightness, crop_x or flip, is predicted from the PAIR of plain and
     augmented view, given as the plain features and their change. A target that is partly visible
     without the plain image is also predicted from the augmented view alone, as `<target>_alone`.
-    Settings of the probe as in `probes.regress`.
+    Settings of the probe as in `probes.regress`; of a pair, the directions that change most lead
+    (`readers.changes`).
     """
     visible = {name for t in views.query.transforms.values() for name in t.visible}
     alone = {name: y for name, y in fit.targets.items() if name in visible}
     table = {}
     for space in fit.view:
-        row = many(fit.pair(space), fit.targets, held_out.pair(space), held_out.targets)
-        scores = many(fit.view[space], alone, held_out.view[space], held_out.targets)
+        pairs = fit.pair(space), fit.targets, held_out.pair(space), held_out.targets
+        order = changes(*fit.both(space)) if np.isfinite(pairs[0]).all() else None
+        row = many(*pairs, each=fit.each, order=order)
+        view = fit.view[space], alone, held_out.view[space], held_out.targets
+        scores = many(*view, each=fit.each)
         table[space] = row | {f"{name}_alone": score for name, score in scores.items()}
     return table

@@ -179,6 +179,11 @@ class Setup(Plan):
         run.table = {space: side_by_side(labels[space], styles[space]) for space in labels}
         return run.table
 
+    def inputs(self, seed: int) -> dict[str, Row]:
+        """Return the style probes of the images themselves: see `evaluate.style_inputs`."""
+        train, val = self.readable(self.train_probe), self.readable(self.val_probe)
+        return evaluate.style_inputs(self.views, train, val, seed)
+
     def linear(self, run: ImageRun) -> dict[str, Row]:
         """Return the linear probe of the field on all images: see `evaluate.linear_probe`.
 

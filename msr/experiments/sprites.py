@@ -192,7 +192,7 @@ def factors(z: Any, split: Images, z_test: Any, test: Images, sizes: Sequence[in
     """Return {factor: held-out score} of one space.
 
     z [N, d]: its features of `split`, to fit on; z_test: those of `test`, to score on. sizes as in
-    `probes.lift`.
+    `readers.lift`.
     """
     row = {
         name: probes.classify(z, y.numpy(), z_test, test.labels[name].numpy(), sizes=sizes)
