@@ -27,6 +27,7 @@ class Inputs(MultiSpace):
         super().__init__(nn.Flatten(), spaces.dim, spaces, hidden=())
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both spaces side by side [B, 204], as h and as z."""
         flat = x.flatten(2)
         colours = [flat.mean(2), flat.std(2), flat.amax(2), flat.amin(2)]
         z = torch.cat([*colours, F.adaptive_avg_pool2d(x, GRID).flatten(1)], dim=1)
