@@ -48,18 +48,15 @@ SHAPES: dict[str, Any] = {
 }
 PHOTOGRAPHS = SHAPES | {
     "family": "simclr",
-    "content_spread": 0.0,
     "sizes": (64, 32, 32),
     "lambdas": (),
     "dim": 128,
-    "backbone": "cnn",
-    "width": 64,
-    "batch_size": 128,
-    "lr": 1e-3,
+    "lr": 2e-3,
     "warmup_epochs": 1.0,
     "augmentation": "small",
 }
 PAPER = PHOTOGRAPHS | {
+    "content_spread": 0.0,
     "sizes": (1024, 512, 512),
     "dim": 2048,
     "backbone": "resnet50",
