@@ -1,0 +1,73 @@
+"""The price of style: each variation changes what it says, and effects are paired by seed."""
+
+import math
+
+import pytest
+import small
+from small import IMAGENET
+
+from msr.experiments import price
+
+
+@pytest.fixture(autouse=True)
+def few_shapes(monkeypatch):
+    small.few_shapes(monkeypatch)
+
+
+@pytest.fixture
+def setup(tmp_path):
+    given = IMAGENET | {"width": 4, "hidden": "8", "out_dir": str(tmp_path)}
+    return price.prepare(price.Parameters(**given))
+
+
+def test_each_variation_changes_only_what_it_says(setup):
+    default = setup.asked.model_dump() | {"out_dir": ""}
+    for study, variations in price.studies(setup).items():
+        assert "default" in variations and len(variations) > 1, study
+        for name, changes in variations.items():
+            cell = price.vary(setup, name, **changes)
+            asked = cell.asked.model_dump() | {"out_dir": ""}
+            assert {k for k, v in asked.items() if v != default[k]} == set(changes), name
+            assert cell.config.out_dir.endswith(name) and cell.train is setup.train
+            cell.build(0)
+
+
+def test_studies_can_be_chosen(setup):
+    assert list(price.studies(setup, ["epochs", "objective"])) == ["objective", "epochs"]
+    with pytest.raises(ValueError, match="unknown study 'objectiv' .did you mean 'objective'"):
+        price.studies(setup, ["objectiv"])
+
+
+def test_plain_networks_are_as_wide_as_they_say(setup):
+    widths = {
+        name: price.vary(setup, name, **changes).network(vanilla=True)["spaces"]
+        for name, changes in price.rivals(setup).items()
+    }
+    assert widths[price.PLAIN] == {"content": setup.spaces.dim}
+    content = setup.config.sizes[0]
+    assert widths[f"{price.PLAIN}, {content} dimensions"] == {"content": content}
+    heavy = price.vary(setup, "x", **price.rivals(setup)[f"{price.PLAIN}, spread twice as heavy"])
+    weights = [some.build(0, vanilla=True)[1].lambdas.item() for some in (setup, heavy)]
+    assert weights[0] == 2 * weights[1]
+
+
+def test_a_variation_is_trained_and_summed_up(setup):
+    ((table, row),) = price.measured(setup, "two views", {"loss_settings": {"views": 2}}, [0])
+    assert set(row) == set(price.NUMBERS)
+    labels = [table["h"][f"{name}_linear"] for name in ("shape", "texture")]
+    assert price.content_of(setup) == ["shape_linear", "texture_linear"]
+    assert row["h"] == pytest.approx(sum(labels) / 2)
+    leaks = [max(0.0, table["content"][name]) for name in price.styles_of(setup)]
+    assert row["leak"] == pytest.approx(sum(leaks) / len(leaks))
+
+
+def test_effects_are_paired_by_seed():
+    def rows(*values):
+        return [dict.fromkeys(price.NUMBERS, v) for v in values]
+
+    found = price.effects(rows(0.1, 0.5, 0.9), {"better": rows(0.3, 0.71, 1.1)})
+    assert found["h"]["better"].mean == pytest.approx(0.203, abs=1e-3)
+    assert found["h"]["better"].sign == 1, "although the seeds differ by far more"
+    alone = price.effects(rows(0.1), {"better": rows(0.3)})["leak"]["better"]
+    assert math.isinf(alone.half)
+    assert price.by_seed({"a": rows(1, 2), "b": rows(3, 4)})[1]["b"]["h"] == 4
