@@ -32,15 +32,16 @@ def pick_device(name: str = "auto") -> torch.device:
 def use_bf16(precision: str, device: torch.device) -> bool:
     """Return whether to compute in bf16 (bfloat16) for a precision "bf16", "float32" or "auto".
 
-    "auto" means bf16 if the GPU or CPU has instructions for it; otherwise float32 is faster.
+    "auto" means bf16 if the GPU computes in it, and on a CPU that has matrix tiles for it (AMX).
+    Without tiles float32 is faster, even where the CPU has vector instructions for bf16: measured
+    1.0 to 1.6 times on convolutions and linear layers.
     """
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    checks = [getattr(torch.cpu, name, lambda: False) for name in names]
-    return device.type == "cpu" and any(check() for check in checks)
+    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return device.type == "cpu" and has_tiles()
 
 
 def tune(device: torch.device) -> None:
