@@ -23,8 +23,8 @@
 # samples. Then each assumption is dropped in turn.
 
 # %% tags=["parameters", "hide-input"]
-steps = 1500  # training steps of each encoder, all on fresh latents
-samples = 512  # latents per step; each has M + 2 views
+steps = 1000  # training steps of each encoder, all on fresh latents
+samples = 64  # latents per step; each has M + 2 views
 seeds = 3  # number of independent runs; tables show mean ± std
 content = 3  # dimensions of content in the headline experiments
 styles = [1, 1, 1]  # dimensions of each style in these experiments
@@ -33,7 +33,7 @@ weight = 3.0  # λ of the family entropy, the same for every space
 out_dir = "runs/numerical"  # weights, logs and metrics.json go here
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
 seed = 20  # seed of the first run; the others take the next ones
-precision = "auto"  # bf16, float32, or auto: bf16 where the processor has it
+precision = "float32"  # float32, bf16, or auto: bf16 where it is native
 device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 fresh = False  # set aside earlier runs in out_dir and train again
 profile = "standard"  # name of the profile that made this page; only a label
@@ -41,10 +41,10 @@ study_steps = 0  # training steps of each run in a study; 0: a third of steps
 block_content = 4  # dimensions of content where styles have several dimensions
 block_styles = [2, 2]  # dimensions of each style in that experiment
 noise = 1.0  # standard deviation of the noise that augmentation adds to a style
-lr = 0.002  # peak learning rate of AdamW
-width = 256  # width of the encoder's hidden layers
-depth = 4  # number of hidden layers of the encoder
-probe_samples = 5000  # samples to fit a probe on, and as many to score it on
+lr = 0.004  # peak learning rate of AdamW
+width = 128  # width of the encoder
+depth = 3  # number of residual blocks of the encoder
+probe_samples = 2000  # samples to fit a probe on, and as many to score it on
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -53,15 +53,16 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from msr.data.latents import REGIMES, Latents, turned_by, wound
+from msr.data.counterexamples import turned_by, wound
+from msr.data.latents import REGIMES, Latents
 from msr.evaluate import STREAM, probes
 from msr.experiments import measures, numerical
-from msr.report import Metrics, galleries, plots, sentences, tables
+from msr.report import Metrics, galleries, latent_sentences, plots, tables
 
 config = numerical.Parameters.read(globals())
 base, whole, blocks = numerical.prepare(config)
 metrics = Metrics("numerical", config.model_dump(), base.on, config.out_dir)
-display(Markdown(sentences.numerical_by(config.profile, **numerical.facts(config, base))))
+display(Markdown(latent_sentences.numerical_by(config.profile, **numerical.facts(config, base))))
 
 # %% [markdown]
 # ## Latents, mixture, views
@@ -76,22 +77,23 @@ display(Markdown(sentences.numerical_by(config.profile, **numerical.facts(config
 
 
 # %%
-def train(setting, name, folder):
-    """One run per seed."""
-    at, seeds = f"{config.out_dir}/{folder}", config.all_seeds
-    return [numerical.run(setting, s, f"{at}/seed{s}", f"{name}, seed {s}") for s in seeds]
+def train(settings):
+    """One run per seed of each setting."""
+    return numerical.runs(settings, config.all_seeds, config.out_dir)
 
 
-def ceiling(latents):
-    """One table per seed: what can be predicted from the observation itself."""
-    return [measures.ceiling(latents, config.probe_samples, s) for s in config.all_seeds]
+def over(measure, named):
+    """One table per seed: a measure of each run, {name: runs} -> [{name: measure}]."""
+    return [{name: measure(some[i]) for name, some in named.items()} for i in range(config.seeds)]
 
 
 # %%
-regimes = {regime: replace(whole, regime=regime) for regime in REGIMES}
-runs = {r: train(replace(base, latents=latents), r, r) for r, latents in regimes.items()}
+settings = {r: replace(base, latents=replace(whole, regime=r)) for r in REGIMES}
+runs = train(settings | {"blocks": replace(base, latents=blocks)})
+ceilings = {}
+for name, some in runs.items():
+    ceilings[name] = metrics.add(f"{name}_ceiling", [{"x": run.table.pop("x")} for run in some])
 found = {r: metrics.add(r, [run.table for run in runs[r]]) for r in REGIMES}
-ceilings = {r: metrics.add(f"{r}_ceiling", ceiling(regimes[r])) for r in REGIMES}
 spaces = whole.names
 plots.curves([run.log for run in runs["independent"]], spaces)
 
@@ -112,30 +114,69 @@ shown = {r: {k: found[r][k] for k in rows} | {"from x": ceilings[r]["x"]} for r 
 causal = shown.pop("causal")
 display(plots.heatmaps(shown, columns=spaces))
 display(plots.heatmap(causal, columns=targets, title="causal"))
-display(Markdown(sentences.blocks_sentences(found, spaces)))
+display(Markdown(latent_sentences.blocks_sentences(found, spaces)))
 
 # %% [markdown]
 # ## What to notice
 #
 # - In all regimes every style space is blind to content, although the key that trains it shares the
-#   content too: only the *joint* spread prevents the copy.
+#   content too: only the *joint* spread prevents the copy, as the next section shows.
 # - In the **causal** regime space $m$ encodes $u_m$, not $s_m$. That is no failure: by
 #   {prf:ref}`cor-scalar` the optimum *is* the exogenous noise, the part of the style that content
 #   does not already determine. The R² for $s_m$ is what $u_m$ alone can predict of $s_m$.
 # - In this regime the content space predicts a part of $s_m$, because $c$ causes it.
 #
+# ## Joint or separate: the central claim
+#
+# The content is shared by *every* pair of views, so a style space gains nothing in alignment if it
+# leaves the content out. What keeps it out is that the spread is that of all spaces together: a
+# copy of the content adds nothing to the joint entropy. Here each run has a twin that differs in
+# `joint = False` alone: each space is spread by itself. The last layout gives every style space
+# room for its style and all of the content.
+
+# %%
+c, d = config.block_styles[0], len(config.block_styles)
+paired = Latents(c, config.block_styles, noise=config.noise)
+roomy = tuple(c + size for size in config.block_styles)
+layouts = {
+    "scalar styles": replace(base, whole=False),
+    "blocks": replace(base, whole=False, latents=paired),
+    "room for both": replace(base, whole=False, latents=paired, sizes=(c, *roomy)),
+}
+sides = {"joint": True, "separate": False}
+twins = train(
+    {
+        f"{side}/{name}": replace(s, joint=j)
+        for side, j in sides.items()
+        for name, s in layouts.items()
+    }
+)
+split = {side: {name: twins[f"{side}/{name}"] for name in layouts} for side in sides}
+copies = {side: metrics.add(side, over(measures.summary, split[side])) for side in sides}
+one = {side: split[side]["scalar styles"][0] for side in sides}
+galleries.known({side: measures.style_space(run, 1500) for side, run in one.items()})
+
+# %% [markdown]
+# One style space of the first seed, one point per sample: above with the joint spread, below with
+# the separate one. On the left the space against its style, on the right against the content, in
+# the direction of content that it follows most.
+
+# %%
+display(plots.dots(copies, ["style", "leak"]))
+display(Markdown(latent_sentences.joint_sentences(copies)))
+
+# %% [markdown]
 # ## Blocks of several dimensions
 #
 # For larger blocks the theory promises less: $s_m$ from $(z_m, \text{content})$ *together*
 # ({prf:ref}`thm-main`), and perhaps not from $z_m$ alone ({prf:ref}`prop-turn`).
 
 # %%
-block_runs = train(replace(base, latents=blocks), "blocks", "blocks")
-table = metrics.add("blocks", [run.table for run in block_runs])
+table = metrics.add("blocks", [run.table for run in runs["blocks"]])
 its_styles = blocks.names[1:]
 columns = [*blocks.names, *(f"{s}_given_content" for s in its_styles)]
 display(plots.heatmap(table, [*blocks.names, "joined"], columns))
-display(Markdown(sentences.given_content(table, its_styles)))
+display(Markdown(latent_sentences.given_content(table, its_styles)))
 
 # %% [markdown]
 # ## Two counterexamples
@@ -169,7 +210,7 @@ y, y_test = {"s": style[:half].numpy()}, {"s": style[half:].numpy()}
 for name, v in {"turned": turned, "turned_given_content": torch.cat([turned, cause], 1)}.items():
     score[name] = probes.many(v[:half].numpy(), y, v[half:].numpy(), y_test)["s"]
 metrics.add("turn", [{"style_1": score}])
-display(Markdown(sentences.turn_sentence(score)))
+display(Markdown(latent_sentences.turn_sentence(score)))
 
 # %% [markdown]
 # **Content that winds twice** ({prf:ref}`ex-winding`). This map of content is smooth and aligned,
@@ -190,20 +231,12 @@ galleries.planes({"content": (square, tint), "wound": (wound(square), tint)})
 
 # %%
 spheres = tuple(size + 1 for size in base.spaces.sizes)
-usual = {f: replace(base, family=f, lambdas=(), options=()) for f in ("simclr", "vicreg", "barlow")}
+plain = replace(base, lambdas=(), options=(), whole=False)
+usual = {f: replace(plain, family=f) for f in ("simclr", "vicreg", "barlow")}
 usual["simclr"] = replace(usual["simclr"], sizes=spheres, options=(("temperature", 0.3),))
-trained = {name: train(setting, name, name) for name, setting in usual.items()}
-trained = {"entropy": runs["independent"]} | trained
-
-
-def over(measure):
-    """One table per seed: a measure of each family's run."""
-    per_seed = range(config.seeds)
-    return [{name: measure(some[i]) for name, some in trained.items()} for i in per_seed]
-
-
+trained = {"entropy": runs["independent"]} | train(usual)
 tabled = {f: metrics.add(f"family_{f}", [r.table for r in some]) for f, some in trained.items()}
-compared = metrics.add("families", over(measures.summary))
+compared = metrics.add("families", over(measures.summary, trained))
 
 # %%
 display(plots.heatmaps({name: tabled[name] for name in usual}, spaces, spaces))
@@ -222,7 +255,7 @@ display(Markdown(tables.table(compared)))
 
 # %%
 n = config.probe_samples
-scores = metrics.add("dci_es", over(lambda run: measures.dci_es(run, n, run.seed)))
+scores = metrics.add("dci_es", over(lambda run: measures.dci_es(run, n, run.seed), trained))
 display(Markdown(tables.table(scores)))
 
 # %% [markdown]
@@ -234,7 +267,7 @@ display(Markdown(tables.table(scores)))
 
 # %%
 fewer = config.study_steps or max(1, config.steps // 3)
-short = replace(base, steps=fewer, probe=min(config.probe_samples, 2000))
+short = replace(base, steps=fewer, whole=False)
 c, s = whole.content, whole.styles
 widths = {"content − 1": (max(1, c - 1), *s), "exact": (), "content + 2": (c + 2, *s)}
 widths |= {f"styles + {n}": (c, *(d + n for d in s)) for n in (1, 3)}
@@ -251,23 +284,19 @@ cells = {
 # %%
 cells["weights"]["adaptive"] = replace(short, adaptive=True, epsilon=0.01)
 cells["last key"]["shares nothing"] = replace(short, dropped=(whole.names[-1],))
-studies, done = {}, {}
-for title, settings in cells.items():
-    for name, setting in settings.items():
-        if setting not in done:  # a setting that several studies share is trained once
-            done[setting] = train(setting, f"{title}: {name}", f"studies/{title}/{name}")
-    summaries = [
-        {name: measures.summary(done[x][i]) for name, x in settings.items()}
-        for i in range(config.seeds)
-    ]
-    studies[title] = metrics.add(title, summaries)
-nothing = done[cells["last key"]["shares nothing"]]
+at = {(title, name): f"studies/{title}/{name}" for title in cells for name in cells[title]}
+done = train({folder: cells[title][name] for (title, name), folder in at.items()})
+studies = {}
+for title, some in cells.items():
+    named = {name: done[at[title, name]] for name in some}
+    studies[title] = metrics.add(title, over(measures.summary, named))
+nothing = done[at["last key", "shares nothing"]]
 dropped = metrics.add("dropped", [run.table for run in nothing])
 
 # %%
 display(plots.dots(studies, ["content", "style", "leak"]))
 display(plots.heatmaps({"one key shares nothing": dropped}, spaces, spaces))
-display(Markdown(sentences.study_sentences(studies, dropped, spaces[-1])))
+display(Markdown(latent_sentences.study_sentences(studies, dropped, spaces[-1])))
 
 # %% [markdown]
 # ## Limitations

@@ -67,43 +67,44 @@ def held_out(
     return sides
 
 
-def r2(run: LatentRun, n: int, seed: int) -> dict[str, Row]:
-    """Return {space: {block: held-out R²}}, for h, every space and `joined`.
+def r2(run: LatentRun, n: int, seed: int, whole: bool = True) -> dict[str, Row]:
+    """Return {space: {block: held-out R²}}, for h, every space, `joined` and x itself.
 
     n: samples to fit the probes on, and as many to score them on. R² is the mean over the block's
     dimensions. The row of a style space also has `<style>_given_content`: the style, predicted from
-    that space and the content space together. Settings of the probe as in `probes.regress`.
+    that space and the content space together. whole: False leaves out h, `joined`, x, and what is
+    given content where the style is scalar, which take most of the time. Settings of the probe as
+    in `probes.regress`; of x as in `ceiling`.
     """
     (x, blocks), (x_test, blocks_test) = held_out(run.latents, n, seed)
     y, y_test = ({k: v.numpy() for k, v in b.items()} for b in (blocks, blocks_test))
     z, z_test = embed(run, x), embed(run, x_test)
-    table = {}
-    for space in z:
-        sizes = probes.side_by_side(z, space)
-        table[space] = probes.many(z[space], y, z_test[space], y_test, sizes)
-    for style in run.latents.names[1:]:
+    shown = list(z) if whole else list(run.latents.names)
+    table = {space: probes.many(z[space], y, z_test[space], y_test) for space in shown}
+    sizes = dict(zip(run.latents.names[1:], run.latents.styles))
+    for style in (name for name, size in sizes.items() if whole or size > 1):
         train, test = (
             np.concatenate([side["content"], side[style]], axis=1) for side in (z, z_test)
         )
         given = probes.many(train, {style: y[style]}, test, y_test)[style]
         table[style][f"{style}_given_content"] = given
-    return table
+    return table | ({"x": ceiling(run.latents, n, seed)} if whole else {})
 
 
-def ceiling(latents: Latents, n: int, seed: int) -> dict[str, Row]:
-    """Return {"x": {block: held-out R²}}: what an MLP predicts from the observation itself.
+def ceiling(latents: Latents, n: int, seed: int) -> Row:
+    """Return {block: held-out R²}: what an MLP predicts from the observation itself.
 
-    It shows how much can be learned from n mixed samples without a trained encoder. An encoder
-    has seen more samples, so its h can exceed it. Settings: two hidden layers of 256 units, Adam
-    with a rate of 2e-3, early stopping.
+    latents: of the seed (see `of_seed`). It shows how much can be learned from n mixed samples
+    without a trained encoder. An encoder has seen more samples, so its h can exceed it. Settings:
+    two hidden layers of 256 units, Adam with a rate of 2e-3, early stopping.
     """
-    sides = held_out(of_seed(latents, seed), n, seed)
+    sides = held_out(latents, n, seed)
     names = list(sides[0][1])
     y, y_test = (np.concatenate([blocks[k].numpy() for k in names], 1) for _, blocks in sides)
     network = MLPRegressor(
         hidden_layer_sizes=(256, 256),
         early_stopping=True,
-        batch_size=256,
+        batch_size=min(256, max(1, n // 2)),
         learning_rate_init=2e-3,
         max_iter=100,
         random_state=0,
@@ -115,7 +116,7 @@ def ceiling(latents: Latents, n: int, seed: int) -> dict[str, Row]:
     scores = r2_score(y_test, predicted, multioutput="raw_values")
     ends = np.cumsum([sides[0][1][k].shape[1] for k in names])[:-1]
     parts = np.split(scores, ends)
-    return {"x": {k: float(part.mean()) for k, part in zip(names, parts, strict=True)}}
+    return {k: float(part.mean()) for k, part in zip(names, parts, strict=True)}
 
 
 def loss_of(latents: Latents, z: torch.Tensor, temperature: float) -> float:
@@ -129,18 +130,27 @@ def loss_of(latents: Latents, z: torch.Tensor, temperature: float) -> float:
 
 
 def summary(run: LatentRun) -> Row:
-    """Return a run's table as four numbers: content, style, leak, seconds.
+    """Return a run's table as a few numbers.
 
     `content`: R² of content from its own space. `style`: R² of the exogenous part of each style
-    from its own space, mean over styles. `leak`: the largest R² of content from a style space.
-    `seconds`: time of training.
+    from its own space, mean over styles; `lowest style`: that of the lowest. `given content`: R² of
+    a style from its space and content together, mean, where a style has several dimensions. `leak`:
+    the largest R² of content from a style space. `elsewhere`: the largest R² of any block (of a
+    style, its exogenous part) from any space but its own. `seconds`: time of training.
     """
     styles, table = run.latents.names[1:], run.table
-    own = [table[s][s.replace("style", "exogenous")] for s in styles]
+    part = {space: space.replace("style", "exogenous") for space in table}
+    own = [table[s][part[s]] for s in styles]
+    given = [table[s][f"{s}_given_content"] for s in styles if f"{s}_given_content" in table[s]]
+    spaces = run.latents.names
+    wrong = [table[a][part[b]] for a in spaces for b in spaces if a != b]
     return {
         "content": table["content"]["content"],
         "style": float(np.mean(own)),
+        "lowest style": min(own),
+        "given content": float(np.mean(given)) if given else float(np.mean(own)),
         "leak": float(max(table[s]["content"] for s in styles)),
+        "elsewhere": max(wrong),
         "seconds": run.seconds,
     }
 
@@ -155,3 +165,17 @@ def dci_es(run: LatentRun, n: int, seed: int) -> Row:
         np.concatenate([b[k].numpy() for k in run.latents.names], 1) for b in (blocks, blocks_test)
     )
     return dci.scores(embed(run, x)["joined"], y, embed(run, x_test)["joined"], y_test, seed)
+
+
+def style_space(run: LatentRun, n: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return what a figure shows of the first dimension z of the first style space.
+
+    These are {"its style": (s, z), "content": (⟨w, c⟩, z)}, each [n]: s is the style's first
+    dimension, and the direction w of content c fits z best, by least squares, on other samples.
+    """
+    (x, blocks), (x_test, blocks_test) = held_out(run.latents, n, run.seed)
+    style = run.latents.names[1]
+    z, z_test = (embed(run, some)[style][:, 0] for some in (x, x_test))
+    w = np.linalg.lstsq(blocks["content"].numpy(), z - z.mean(), rcond=None)[0]
+    s, c = blocks_test[style].numpy(), blocks_test["content"].numpy()
+    return {"its style": (s[:, 0], z_test), "content": (c @ w, z_test)}
