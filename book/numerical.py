@@ -54,10 +54,10 @@ import torch
 from IPython.display import Markdown, display
 
 from msr.data.counterexamples import turned_by, wound
-from msr.data.latents import REGIMES, Latents
+from msr.data.latents import LAWS, REGIMES, Latents
 from msr.evaluate import STREAM, probes
 from msr.experiments import measures, numerical
-from msr.report import Metrics, galleries, latent_sentences, plots, tables
+from msr.report import Metrics, galleries, latent_plots, latent_sentences, plots, tables
 
 config = numerical.Parameters.read(globals())
 base, whole, blocks = numerical.prepare(config)
@@ -89,7 +89,7 @@ def over(measure, named):
 
 # %%
 settings = {r: replace(base, latents=replace(whole, regime=r)) for r in REGIMES}
-runs = train(settings | {"blocks": replace(base, latents=blocks)})
+runs = train(settings | {"blocks": replace(base, latents=blocks, steps=2 * config.steps)})
 ceilings = {}
 for name, some in runs.items():
     ceilings[name] = metrics.add(f"{name}_ceiling", [{"x": run.table.pop("x")} for run in some])
@@ -139,22 +139,20 @@ c, d = config.block_styles[0], len(config.block_styles)
 paired = Latents(c, config.block_styles, noise=config.noise)
 roomy = tuple(c + size for size in config.block_styles)
 layouts = {
-    "scalar styles": replace(base, whole=False),
-    "blocks": replace(base, whole=False, latents=paired),
-    "room for both": replace(base, whole=False, latents=paired, sizes=(c, *roomy)),
+    "scalar styles": replace(base, rows=()),
+    "blocks": replace(base, rows=(), latents=paired),
+    "room for both": replace(base, rows=(), latents=paired, sizes=(c, *roomy)),
 }
 sides = {"joint": True, "separate": False}
-twins = train(
-    {
-        f"{side}/{name}": replace(s, joint=j)
-        for side, j in sides.items()
-        for name, s in layouts.items()
-    }
-)
+trained = {"joint/scalar styles": runs["independent"]}  # the others are trained here
+twins = {
+    f"{x}/{name}": replace(s, joint=j) for x, j in sides.items() for name, s in layouts.items()
+}
+twins = train({name: s for name, s in twins.items() if name not in trained}) | trained
 split = {side: {name: twins[f"{side}/{name}"] for name in layouts} for side in sides}
 copies = {side: metrics.add(side, over(measures.summary, split[side])) for side in sides}
 one = {side: split[side]["scalar styles"][0] for side in sides}
-galleries.known({side: measures.style_space(run, 1500) for side, run in one.items()})
+latent_plots.known({side: measures.style_space(run, 1500) for side, run in one.items()})
 
 # %% [markdown]
 # One style space of the first seed, one point per sample: above with the joint spread, below with
@@ -169,7 +167,8 @@ display(Markdown(latent_sentences.joint_sentences(copies)))
 # ## Blocks of several dimensions
 #
 # For larger blocks the theory promises less: $s_m$ from $(z_m, \text{content})$ *together*
-# ({prf:ref}`thm-main`), and perhaps not from $z_m$ alone ({prf:ref}`prop-turn`).
+# ({prf:ref}`thm-main`), and perhaps not from $z_m$ alone ({prf:ref}`prop-turn`). (These encoders
+# trained twice as long.)
 
 # %%
 table = metrics.add("blocks", [run.table for run in runs["blocks"]])
@@ -231,7 +230,7 @@ galleries.planes({"content": (square, tint), "wound": (wound(square), tint)})
 
 # %%
 spheres = tuple(size + 1 for size in base.spaces.sizes)
-plain = replace(base, lambdas=(), options=(), whole=False)
+plain = replace(base, lambdas=(), options=(), rows=())
 usual = {f: replace(plain, family=f) for f in ("simclr", "vicreg", "barlow")}
 usual["simclr"] = replace(usual["simclr"], sizes=spheres, options=(("temperature", 0.3),))
 trained = {"entropy": runs["independent"]} | train(usual)
@@ -259,15 +258,16 @@ scores = metrics.add("dci_es", over(lambda run: measures.dci_es(run, n, run.seed
 display(Markdown(tables.table(scores)))
 
 # %% [markdown]
+# (breaks)=
 # ## What breaks
 #
-# These runs are shorter. Each makes one change, with `entropy` on independent latents: weights λ
-# fixed or adaptive; content and style spaces too small or too large (elsewhere the sizes are
+# These runs are shorter. Each makes one change, with `entropy` on independent latents: weights λ;
+# content and style spaces too small or too large (elsewhere the sizes are
 # exact); the number of styles; one key that shares no style; narrow augmentation.
 
 # %%
 fewer = config.study_steps or max(1, config.steps // 3)
-short = replace(base, steps=fewer, whole=False)
+short = replace(base, steps=fewer, rows=())
 c, s = whole.content, whole.styles
 widths = {"content − 1": (max(1, c - 1), *s), "exact": (), "content + 2": (c + 2, *s)}
 widths |= {f"styles + {n}": (c, *(d + n for d in s)) for n in (1, 3)}
@@ -282,7 +282,6 @@ cells = {
 }
 
 # %%
-cells["weights"]["adaptive"] = replace(short, adaptive=True, epsilon=0.01)
 cells["last key"]["shares nothing"] = replace(short, dropped=(whole.names[-1],))
 at = {(title, name): f"studies/{title}/{name}" for title in cells for name in cells[title]}
 done = train({folder: cells[title][name] for (title, name), folder in at.items()})
@@ -297,6 +296,113 @@ dropped = metrics.add("dropped", [run.table for run in nothing])
 display(plots.dots(studies, ["content", "style", "leak"]))
 display(plots.heatmaps({"one key shares nothing": dropped}, spaces, spaces))
 display(Markdown(latent_sentences.study_sentences(studies, dropped, spaces[-1])))
+
+# %% [markdown]
+# ## The next height
+#
+# Everything so far was easy: Gaussian latents, a mild square mixing, wide augmentation, styles that
+# do not depend on each other, sizes that are known. Each row below changes one of these.
+#
+# - *Uniform, Laplace, mixture*: the law of every latent. A2 asks for a density that is continuous
+#   and positive on an open box, bounded or not, and all three obey it; the encoder must now bend
+#   the law into a Gaussian one.
+# - *Four times the dimensions*: $x$ has four times as many dimensions as the latents, behind five
+#   maps that are not chosen for their condition.
+# - *Dependent styles*: every two styles have the correlation 0.5, so A4 is broken.
+# - *Narrow augmentation*: noise of a tenth. A style that leaks into the content space then costs a
+#   hundredth, so the weights λ are thirty times as large. (In {ref}`What breaks <breaks>` they
+#   are not.)
+# - *Many dimensions*: content of ten dimensions with six scalar styles, and five with a style of
+#   five. These have weights that start low and rise (see the next section), and more steps.
+
+# %%
+apart = replace(base, rows=("x",))
+long, wider = 2 * config.steps, ("temperature", 1.0)
+rising = dict(options=(wider,), adaptive=True, lambdas=(0.1,), epsilon=0.01, steps=long)
+rising |= {"dual_rate": 20 / long}
+many, several = Latents(10, (1,) * 6, noise=config.noise), Latents(5, (5,), noise=config.noise)
+hard = replace(whole, observed=4 * whole.dim, layers=5, draws=1)
+slight = replace(whole, noise=config.noise / 10)
+height = {law: replace(apart, latents=replace(whole, law=law)) for law in LAWS if law != "gaussian"}
+height |= {
+    "four times the dimensions": replace(apart, latents=hard, steps=3 * config.steps),
+    "dependent styles": replace(apart, latents=replace(whole, dependence=0.5)),
+    "narrow augmentation": replace(apart, latents=slight, lambdas=(30 * config.weight,)),
+    "content 10, six styles": replace(apart, latents=many, **rising),
+    "content 5, style 5": replace(apart, latents=several, **rising),
+}
+climbed = train({f"height/{name}": setting for name, setting in height.items()})
+climbed = {name: climbed[f"height/{name}"] for name in height}
+for name, some in climbed.items():
+    metrics.add(f"height {name}", [run.table for run in some])
+high = metrics.add("height", over(measures.summary, climbed))
+
+# %%
+reached = ["content", "lowest style", "given content", "elsewhere"]
+limits = ["content from x", "lowest style from x"]
+display(plots.heatmap(high, columns=[*reached, *limits]))
+display(Markdown(latent_sentences.height_sentences(high)))
+
+# %% [markdown]
+# `given content` is a style from its space and content together, where the style has several
+# dimensions; `elsewhere` is the largest R² of any block from a space that is not its own. The last
+# two columns are the ceiling, what a network predicts from $x$ itself with as many samples as the
+# probes have.
+#
+# What do dependent styles trade? By {prf:ref}`prop-dependent` alignment and joint entropy cannot
+# both be perfect. `elsewhere` is then at least the square of the correlation if each space encodes
+# its own style all the same: alignment is kept, and entropy pays.
+#
+# ## Spaces of unknown size
+#
+# How many dimensions does a space need? Give every space three too many, and they fill with
+# functions of the content: the leak is large. But the spare dimensions are *functions of the same
+# variables*. So count the variables: the rank of the derivative of the content space is the number
+# of its variables, and that of content and one style space together is larger by those of the
+# style. Train once with room to spare, count up to the largest gap, train again.
+
+# %%
+spare = replace(base, rows=(), sizes=tuple(size + 3 for size in base.spaces.sizes))
+loose = train({"spare": spare})["spare"]
+values = measures.spectra(loose)
+needed = measures.sizes_found(values)
+latent_plots.spectra(values, latent_sentences.ranks(needed))
+
+# %%
+fitting = train({"found": replace(spare, sizes=tuple(needed.values()))})["found"]
+counted = metrics.add("spare", over(measures.summary, {"three spare": loose, "counted": fitting}))
+display(Markdown(latent_sentences.spare_sentence(counted, needed)))
+display(Markdown(tables.table(counted)))
+
+# %% [markdown]
+# ## Weights that find themselves
+#
+# Which λ? Read {eq}`population` as a constraint: the largest joint entropy with a misalignment of
+# at most ε in each space. Misalignment is 0 where query and key agree and 1 where they are
+# independent, so ε = 0.01 asks for a correlation of 0.99, whatever the data. Dual ascent (equation
+# {eq}`dual`) then raises λ where the constraint is broken and lowers it elsewhere. The rule: choose
+# ε; start anywhere; let the largest step of λ be the span of weights to search, here 20, divided by
+# the number of steps.
+
+# %%
+epsilon, span = 0.01, 20
+free = replace(short, adaptive=True, epsilon=epsilon, dual_rate=span / fewer)
+starts = {f"λ = {v}": replace(free, lambdas=(v,)) for v in (0.3, 10.0)}
+adapted = train({f"adaptive/{name}": setting for name, setting in starts.items()})
+adapted = {name: adapted[f"adaptive/{name}"] for name in starts}
+for some in adapted.values():
+    figure = plots.curves([run.log for run in some], spaces)
+    figure.axes[0].axhline(epsilon, color="black", lw=1, ls=":")
+    figure.axes[0].set_ylim(top=10 * epsilon)
+    display(figure)
+
+# %%
+ends = {
+    n: metrics.add(f"adaptive {n}", list(map(measures.constraints, adapted[n]))) for n in starts
+}
+moved = metrics.add("adaptive", over(measures.summary, adapted))
+display(Markdown(latent_sentences.adaptive_sentences(ends, epsilon)))
+display(Markdown(tables.table(moved)))
 
 # %% [markdown]
 # ## Limitations

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from test_verdict import table_of
 
-from msr.report import galleries, latent_sentences, metrics, plots, sentences, tables, verdict
+from msr.report import (
+    galleries,
+    latent_plots,
+    latent_sentences,
+    metrics,
+    plots,
+    sentences,
+    tables,
+    verdict,
+)
 from msr.report.verdict import NO_SCORE, ONE_SEED, Verdict
 
 NAN = math.nan
@@ -150,6 +159,18 @@ def test_the_numerical_page_without_styles_and_without_scores():
     sides = {"joint": table_of({"a": row}), "separate": table_of({"a": row})}
     text = latent_sentences.joint_sentences(sides)
     assert "no score: no verdict; content with at most 0.15 ± 0.07 and 0.15 ± 0.07" in text
+    table = table_of({"content": {"misalignment": 0.02, "weight": NAN}})
+    text = latent_sentences.adaptive_sentences({"λ = 1": table}, 0.01)
+    assert "to – (`content`)" in text and "is **not met**" in text
+    row = {"content": 0.98, "lowest style": 0.9, "given content": 0.96, "elsewhere": 0.01}
+    text = latent_sentences.height_sentences(table_of({"a": row, "b": row | {"content": NAN}}))
+    assert "elsewhere ≤ 0.02): *a*.\n\n- *b* misses: content – (goal 0.97)." in text
+    assert "none" in latent_sentences.height_sentences({})
+    assert latent_sentences.ranks({"content": 3, "style_1": 1}) == {"content": 3, "style_1": 4}
+    assert latent_sentences.ranks({}) == {}
+    leaks = table_of({"three spare": {"leak": NAN}, "counted": {"leak": 0.0}})
+    text = latent_sentences.spare_sentence(leaks, {"content": 3})
+    assert "found are 3 (`content`)" in text and "is –; with the sizes found it is 0.00." in text
     assert sentences.counted(2, "seed") == "2 seeds"
     text = latent_sentences.numerical_by(
         "", content=1, styles=(), steps=1, batch_size=2, depth=1, width=1, seeds=1, device="cpu",
@@ -229,8 +250,10 @@ def test_galleries_of_nothing_and_of_one():
         galleries.neighbours(IMAGES, {}),
         galleries.neighbours(IMAGES, {"content": np.zeros((0, 3), int)}),
         galleries.planes({}),
-        galleries.known({}),
-        galleries.known({"joint": {"style": ([], [])}}),
+        latent_plots.known({}),
+        latent_plots.known({"joint": {"style": ([], [])}}),
+        latent_plots.spectra({}, {}),
+        latent_plots.spectra({"content": [0.0, 0.0]}, {"content": 0}),
         galleries.planes({"none": (np.zeros((0, 2)), galleries.hue(np.zeros(0)))}),
     ):
         assert not any(axis.images for axis in fig.axes)
@@ -245,7 +268,7 @@ def test_galleries_of_nothing_and_of_one():
 
 @pytest.mark.parametrize(
     "module",
-    [galleries, latent_sentences, plots, sentences, tables, verdict],
+    [galleries, latent_plots, latent_sentences, plots, sentences, tables, verdict],
     ids=lambda module: module.__name__.removeprefix("msr.report."),
 )
 def test_every_function_is_tried_here(module):

@@ -13,7 +13,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from msr import models
 from msr.data.latents import Latents, LatentViews, Stream
 from msr.experiments import limits
-from msr.experiments.measures import LatentRun, of_seed, r2
+from msr.experiments.measures import ALL, LatentRun, of_seed, r2
 from msr.objective import ContentPairs, Objective
 from msr.spaces import Spaces
 from msr.train import Progress, Training, fit, pick_device
@@ -35,6 +35,7 @@ class Setting:
     joint: bool = True  # spread all spaces together; False: each space alone
     adaptive: bool = False  # adjust λ by dual ascent …
     epsilon: float = 0.1  # … so that each misalignment c_m is at most this
+    dual_rate: float = 0.02  # the most that λ moves in a step
     dropped: tuple[str, ...] = ()  # styles whose key shares no style with the query
     options: tuple = ()  # settings of the family, such as (("temperature", 0.3),)
     steps: int = 1000  # training steps; above 100 only whole hundreds are run
@@ -46,7 +47,7 @@ class Setting:
     device: str = "auto"
     fresh: bool = False  # set aside earlier runs in out_dir and train again
     probe: int = 5000  # samples to fit the probes on, and as many to score them on
-    whole: bool = True  # also probe h, all spaces joined, each style given content, and x
+    rows: tuple[str, ...] = ALL  # what is probed beside the spaces
 
     @property
     def spaces(self) -> Spaces:
@@ -114,6 +115,7 @@ def run(
         clip=1.0,
         adaptive=setting.adaptive,
         epsilon=setting.epsilon,
+        dual_rate=setting.dual_rate,
         dual_warmup_epochs=epochs / 10,
         seed=seed,
         log_every=max(1, setting.steps // 60),
@@ -121,7 +123,7 @@ def run(
     stream = Stream(latents, setting.batch_size, min(100, setting.steps), seed, setting.on)
     views = LatentViews(latents, setting.dropped)
     asked = asdict(replace(setting, latents=latents))
-    beside = ("device", "probe", "whole", "fresh")
+    beside = ("device", "probe", "rows", "fresh")
     record = {"experiment": {k: v for k, v in asked.items() if k not in beside}}
     name = name or f"{setting.family}, seed {seed}"
     log = fit(
@@ -138,7 +140,7 @@ def run(
     )
     seconds = seconds_of(log, setting.batch_size)
     trained = LatentRun(model, objective, seed, log, latents=latents, seconds=seconds)
-    trained.table = r2(trained, setting.probe, seed, setting.whole)
+    trained.table = r2(trained, setting.probe, seed, setting.rows)
     return trained
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -67,28 +68,30 @@ def held_out(
     return sides
 
 
-def r2(run: LatentRun, n: int, seed: int, whole: bool = True) -> dict[str, Row]:
-    """Return {space: {block: held-out R²}}, for h, every space, `joined` and x itself.
+ALL = ("h", "joined", "x")  # rows of a table that are no space
+
+
+def r2(run: LatentRun, n: int, seed: int, rows: Sequence[str] = ALL) -> dict[str, Row]:
+    """Return {space: {block: held-out R²}}, for every space and each of `rows`.
 
     n: samples to fit the probes on, and as many to score them on. R² is the mean over the block's
     dimensions. The row of a style space also has `<style>_given_content`: the style, predicted from
-    that space and the content space together. whole: False leaves out h, `joined`, x, and what is
-    given content where the style is scalar, which take most of the time. Settings of the probe as
-    in `probes.regress`; of x as in `ceiling`.
+    that space and the content space together; for a scalar style only if `rows` has `joined`. Fewer
+    rows save most of the time. Settings of the probe as in `probes.regress`, of x as in `ceiling`.
     """
     (x, blocks), (x_test, blocks_test) = held_out(run.latents, n, seed)
     y, y_test = ({k: v.numpy() for k, v in b.items()} for b in (blocks, blocks_test))
     z, z_test = embed(run, x), embed(run, x_test)
-    shown = list(z) if whole else list(run.latents.names)
+    shown = [space for space in z if space in (*run.latents.names, *rows)]
     table = {space: probes.many(z[space], y, z_test[space], y_test) for space in shown}
     sizes = dict(zip(run.latents.names[1:], run.latents.styles))
-    for style in (name for name, size in sizes.items() if whole or size > 1):
+    for style in (name for name, size in sizes.items() if size > 1 or "joined" in rows):
         train, test = (
             np.concatenate([side["content"], side[style]], axis=1) for side in (z, z_test)
         )
         given = probes.many(train, {style: y[style]}, test, y_test)[style]
         table[style][f"{style}_given_content"] = given
-    return table | ({"x": ceiling(run.latents, n, seed)} if whole else {})
+    return table | ({"x": ceiling(run.latents, n, seed)} if "x" in rows else {})
 
 
 def ceiling(latents: Latents, n: int, seed: int) -> Row:
@@ -136,7 +139,8 @@ def summary(run: LatentRun) -> Row:
     from its own space, mean over styles; `lowest style`: that of the lowest. `given content`: R² of
     a style from its space and content together, mean, where a style has several dimensions. `leak`:
     the largest R² of content from a style space. `elsewhere`: the largest R² of any block (of a
-    style, its exogenous part) from any space but its own. `seconds`: time of training.
+    style, its exogenous part) from any space but its own. `seconds`: time of training. If the
+    table has the row x, also `content from x` and `lowest style from x`.
     """
     styles, table = run.latents.names[1:], run.table
     part = {space: space.replace("style", "exogenous") for space in table}
@@ -144,7 +148,13 @@ def summary(run: LatentRun) -> Row:
     given = [table[s][f"{s}_given_content"] for s in styles if f"{s}_given_content" in table[s]]
     spaces = run.latents.names
     wrong = [table[a][part[b]] for a in spaces for b in spaces if a != b]
-    return {
+    limits = {}
+    if "x" in table:
+        limits = {
+            "content from x": table["x"]["content"],
+            "lowest style from x": min(table["x"][part[s]] for s in styles),
+        }
+    return limits | {
         "content": table["content"]["content"],
         "style": float(np.mean(own)),
         "lowest style": min(own),
@@ -152,6 +162,15 @@ def summary(run: LatentRun) -> Row:
         "leak": float(max(table[s]["content"] for s in styles)),
         "elsewhere": max(wrong),
         "seconds": run.seconds,
+    }
+
+
+def constraints(run: LatentRun) -> dict[str, Row]:
+    """Return {space: {misalignment, weight}}: c_m and λ_m at the end of training, by the log."""
+    last = run.log[-1]
+    return {
+        space: {"misalignment": last[f"violation/{space}"], "weight": last[f"lambda/{space}"]}
+        for space in run.model.spaces.names
     }
 
 
@@ -179,3 +198,51 @@ def style_space(run: LatentRun, n: int) -> dict[str, tuple[np.ndarray, np.ndarra
     w = np.linalg.lstsq(blocks["content"].numpy(), z - z.mean(), rcond=None)[0]
     s, c = blocks_test[style].numpy(), blocks_test["content"].numpy()
     return {"its style": (s[:, 0], z_test), "content": (c @ w, z_test)}
+
+
+# ------------------------------------------------------------------ how large should a space be?
+
+
+def spectra(runs: Sequence[LatentRun], n: int = 200) -> dict[str, np.ndarray]:
+    """Return {space: singular values, falling} of the derivative of each space's embedding.
+
+    That of a style space is of the content space and it together. The derivative is taken with
+    respect to the whitened observation, of z with variance 1 per dimension, at n held-out samples
+    of each run; each value is its median over samples and runs.
+    """
+    per_run = [_spectra(run, n) for run in runs]
+    return {
+        space: torch.cat([found[space] for found in per_run]).median(dim=0).values.numpy()
+        for space in per_run[0]
+    }
+
+
+def _spectra(run: LatentRun, n: int) -> dict[str, torch.Tensor]:
+    """Return {space: singular values [n, d]} of one run (see `spectra`)."""
+    model = run.model.eval().cpu()
+    whitening, *rest = model.backbone.children()
+    after = torch.nn.Sequential(*rest, *model.projector)  # whitened x [N, d] -> z [N, D]
+    (x, _), (x_test, _) = held_out(run.latents, max(n, 1000), run.seed)
+    with torch.no_grad():
+        scale = after(whitening(x_test)).std(dim=0)
+        slopes = torch.func.vmap(torch.func.jacrev(lambda v: after(v[None])[0]))(whitening(x[:n]))
+        parts = run.model.spaces.split((slopes / scale[:, None]).mT)  # {space: [n, d, d_m]}
+    content = parts["content"]
+    both = {space: torch.cat([content, part], dim=2) for space, part in parts.items()}
+    return {s: torch.linalg.svdvals(content if s == "content" else both[s]) for s in parts}
+
+
+def sizes_found(values: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Return the size that each space needs, by the singular values of `spectra`.
+
+    They are counted up to the largest gap, as a ratio, between them or to a thousandth of the
+    first. By the theory the content space depends on as many variables as content has, and content
+    and style space together on those of the style too; what a space has beyond this is a function
+    of the same variables.
+    """
+    rank = {}
+    for space, found in values.items():
+        with_floor = np.append(found, 0).clip(min=1e-3 * found[0])
+        rank[space] = 1 + int(np.argmax(with_floor[:-1] / with_floor[1:]))
+    content = rank["content"]
+    return {s: n if s == "content" else max(1, n - content) for s, n in rank.items()}

@@ -142,15 +142,3 @@ def planes(panels: Mapping[str, tuple[ArrayLike, np.ndarray]]) -> Figure:
         axis.spines[:].set_visible(False)
         axis.set_title(title, fontweight="normal")
     return fig
-
-
-def known(rows: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]) -> Figure:
-    """Draw scatter plots, {row title: {panel title: (x [N], y [N])}}, a row of panels for each."""
-    columns = max((len(panels) for panels in rows.values()), default=0)
-    fig, axes = figure(len(rows), columns, width=2.9, height=2.3)
-    for line, (name, panels) in zip(axes, rows.items()):
-        for axis, (title, (x, y)) in zip(line, panels.items()):
-            axis.scatter(x, y, s=4, linewidths=0, alpha=0.5, color=COLORS["content"])
-            axis.set(xticks=[], yticks=[], xlabel=title)
-        line[0].set_ylabel(name, fontweight="bold")
-    return fig

@@ -136,3 +136,69 @@ def joint_sentences(sides: Mapping[str, Table]) -> str:
             f"{lower(found['leak'])}."
         )
     return "\n".join([*lines, "", NOTE])
+
+
+def adaptive_sentences(tables: Mapping[str, Table], epsilon: float) -> str:
+    """Say for each start of λ where the weights ended, and whether the constraint is met.
+
+    tables: {start, in words: table}, with a row per space and the targets `misalignment` and
+    `weight`. It is met where the mean over seeds is at most ε.
+    """
+    lines = []
+    for start, table in tables.items():
+        ends = ", ".join(f"{show(row['weight'])} (`{space}`)" for space, row in table.items())
+        worst = max(table, key=lambda space: table[space]["misalignment"]["value"])
+        found = table[worst]["misalignment"]["value"]
+        lines.append(
+            f"- *From {start}* the weights went to {ends}. The largest misalignment at the end is "
+            f"{number(found, 4)} (`{worst}`): the constraint c ≤ {number(epsilon, 4)} is "
+            f"{'met' if found <= epsilon else '**not met**'}."
+        )
+    return "\n".join(lines)
+
+
+GOALS = {"content": 0.97, "lowest style": 0.95, "elsewhere": 0.02}  # of the harder latents
+
+
+def height_sentences(table: Table) -> str:
+    """Say which rows of a table reach all of `GOALS`, and for the others what they miss.
+
+    table: a row per setting, with the targets of `GOALS` and `given content`, which takes the place
+    of `lowest style` where it is higher, as for a style of several dimensions.
+    """
+    reached, lines = [], []
+    for name, row in table.items():
+        style = max(("lowest style", "given content"), key=lambda key: row[key]["value"])
+        keys = {"content": "content", "lowest style": style, "elsewhere": "elsewhere"}
+        missed = []
+        for goal, limit in GOALS.items():
+            cell = row[keys[goal]]
+            good = cell["value"] <= limit if goal == "elsewhere" else cell["value"] >= limit
+            if not good:
+                missed.append(f"{keys[goal]} {show(cell)} (goal {number(limit)})")
+        if missed:
+            lines.append(f"- *{name}* misses: {'; '.join(missed)}.")
+        else:
+            reached.append(f"*{name}*")
+    goals = f"content ≥ {number(GOALS['content'])}, every style ≥ {number(GOALS['lowest style'])}, "
+    goals += f"elsewhere ≤ {number(GOALS['elsewhere'])}"
+    return "\n".join([f"Reached in full ({goals}): {', '.join(reached) or 'none'}.", "", *lines])
+
+
+def ranks(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return how many singular values of each space count, by the sizes found, content first.
+
+    Those of a style space are of the content space and it together.
+    """
+    content = next(iter(sizes.values()), 0)
+    return {s: size + content * (i > 0) for i, (s, size) in enumerate(sizes.items())}
+
+
+def spare_sentence(table: Table, sizes: Mapping[str, int]) -> str:
+    """State what the sizes that were found change; table: rows `three spare` and `counted`."""
+    before, after = table["three spare"]["leak"], table["counted"]["leak"]
+    found = ", ".join(f"{size} (`{space}`)" for space, size in sizes.items())
+    return (
+        f"The sizes found are {found}. With three spare dimensions per space the leak is "
+        f"{show(before)}; with the sizes found it is {show(after)}."
+    )
