@@ -55,6 +55,24 @@ class Setting:
         own = (self.latents.content, *self.latents.styles)
         return Spaces(self.latents.names, self.sizes or own)
 
+    def training(self, seed: int) -> Training:
+        """The hyperparameters of training; an "epoch" is a hundred steps."""
+        epochs = max(1, self.steps // 100)
+        return Training(
+            epochs=epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            warmup_epochs=epochs / 10,
+            precision=self.precision,
+            clip=1.0,
+            adaptive=self.adaptive,
+            epsilon=self.epsilon,
+            dual_rate=self.dual_rate,
+            dual_warmup_epochs=epochs / 10,
+            seed=seed,
+            log_every=max(1, self.steps // 60),
+        )
+
     @property
     def on(self) -> torch.device:
         """The device that `device` names; ValueError, one line, if it cannot be used here."""
@@ -105,21 +123,7 @@ def run(
     """
     latents = of_seed(setting.latents, seed)
     model, objective = build(setting, seed)
-    epochs = max(1, setting.steps // 100)
-    training = Training(
-        epochs=epochs,
-        batch_size=setting.batch_size,
-        lr=setting.lr,
-        warmup_epochs=epochs / 10,
-        precision=setting.precision,
-        clip=1.0,
-        adaptive=setting.adaptive,
-        epsilon=setting.epsilon,
-        dual_rate=setting.dual_rate,
-        dual_warmup_epochs=epochs / 10,
-        seed=seed,
-        log_every=max(1, setting.steps // 60),
-    )
+    training = setting.training(seed)
     stream = Stream(latents, setting.batch_size, min(100, setting.steps), seed, setting.on)
     views = LatentViews(latents, setting.dropped)
     asked = asdict(replace(setting, latents=latents))
