@@ -136,11 +136,11 @@ def summary(run: LatentRun) -> Row:
     """Return a run's table as a few numbers.
 
     `content`: R² of content from its own space. `style`: R² of the exogenous part of each style
-    from its own space, mean over styles; `lowest style`: that of the lowest. `given content`: R² of
-    a style from its space and content together, mean, where a style has several dimensions. `leak`:
-    the largest R² of content from a style space. `elsewhere`: the largest R² of any block (of a
-    style, its exogenous part) from any space but its own. `seconds`: time of training. If the
-    table has the row x, also `content from x` and `lowest style from x`.
+    from its own space, mean over styles; `lowest style`: that of the lowest. `given content`: the
+    lowest R² of a style from its space and content together, where that was measured, else as
+    `lowest style`. `leak`: the largest R² of content from a style space. `elsewhere`: the largest
+    R² of any block (of a style, its exogenous part) from any space but its own. `seconds`: time of
+    training. If the table has the row x, also `content from x` and `lowest style from x`.
     """
     styles, table = run.latents.names[1:], run.table
     part = {space: space.replace("style", "exogenous") for space in table}
@@ -158,7 +158,7 @@ def summary(run: LatentRun) -> Row:
         "content": table["content"]["content"],
         "style": float(np.mean(own)),
         "lowest style": min(own),
-        "given content": float(np.mean(given)) if given else float(np.mean(own)),
+        "given content": min(given or own),
         "leak": float(max(table[s]["content"] for s in styles)),
         "elsewhere": max(wrong),
         "seconds": run.seconds,
