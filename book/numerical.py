@@ -416,8 +416,8 @@ display(Markdown(tables.table(moved)))
 # %% [markdown]
 # ## Limitations
 #
-# - The latents are few, they are drawn afresh at every step, and augmentation acts on them directly.
-#   None of this holds for photographs.
+# - The latents are few and drawn afresh at every step, and augmentation acts on them directly. None
+#   of this holds for photographs.
 # - τ and λ of `entropy` were chosen on other seeds (0 to 14) than those shown by default (from 20);
 #   the study of weights above shows what λ changes. The other families have their usual weights and
 #   were not tuned: the comparison is at equal steps, not at the best settings of each family.
