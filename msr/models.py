@@ -138,6 +138,55 @@ def mlp(features: int, hidden: Sequence[int], slope: float = 0.2) -> nn.Module:
     return nn.Sequential(*layers)
 
 
+class Whitening(nn.Module):
+    """An affine map after which observations have mean 0 and identity covariance.
+
+    x: a sample of the observations, [N, d]; the map is fixed. Directions in which they hardly vary
+    (1e-6 of the mean variance) are not blown up further.
+    """
+
+    mean: torch.Tensor
+    matrix: torch.Tensor
+
+    def __init__(self, x: torch.Tensor):
+        super().__init__()
+        variance, axes = torch.linalg.eigh(torch.cov(x.T.double()))
+        self.register_buffer("mean", x.mean(dim=0))
+        floor = 1e-6 * variance.mean()
+        self.register_buffer("matrix", (axes * (variance + floor).rsqrt()).float())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the whitened x, [..., d]."""
+        return (x - self.mean) @ self.matrix
+
+
+class Residual(nn.Module):
+    """x + W₂ LeakyReLU(W₁ x) for x [..., width]; W₂ begins at zero, so the block at the identity.
+
+    A network of such blocks begins as a linear map. A map that begins linear does not fold, and an
+    objective that asks only for a uniform, aligned embedding does not undo a fold.
+    """
+
+    def __init__(self, width: int, slope: float = 0.2):
+        super().__init__()
+        last = nn.Linear(width, width)
+        nn.init.zeros_(last.weight)
+        self.change = nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(slope), last)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x + change(x)."""
+        return x + self.change(x)
+
+
+def residual_mlp(x: torch.Tensor, width: int, blocks: int) -> nn.Module:
+    """Return a whitening, a linear map and so many residual blocks: [B, d] -> h [B, width].
+
+    x: a sample of the observations, [N, d], from which the whitening is computed.
+    """
+    layers = [Residual(width) for _ in range(blocks)]
+    return nn.Sequential(Whitening(x), nn.Linear(x.shape[1], width), *layers)
+
+
 def projector(features: int, hidden: Sequence[int], out: int) -> nn.Module:
     """Return one Linear-BN-ReLU per hidden width, then Linear: h [B, features] -> z [B, out]."""
     layers: list[nn.Module] = []

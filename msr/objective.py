@@ -23,7 +23,7 @@ class Terms:
 
     loss: torch.Tensor  # scalar, of this rank's images
     align: torch.Tensor  # [M + 1], not yet weighted by λ
-    violation: torch.Tensor  # [M + 1], scale-free, averaged over ranks
+    violation: torch.Tensor  # [M + 1], 0 aligned, 1 independent; averaged over ranks
     spread: torch.Tensor  # scalar
     lambdas: torch.Tensor  # [M + 1], the weights λ
 

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from test_verdict import table_of
 
-from msr.report import galleries, metrics, plots, sentences, tables, verdict
+from msr.report import (
+    galleries,
+    latent_plots,
+    latent_sentences,
+    metrics,
+    plots,
+    sentences,
+    tables,
+    verdict,
+)
 from msr.report.verdict import NO_SCORE, ONE_SEED, Verdict
 
 NAN = math.nan
@@ -42,6 +51,7 @@ def test_a_missing_score_is_a_dash():
     assert tables.difference(Verdict(NAN, math.inf, 3)) == "–"
     assert verdict.compared(Verdict(NAN, math.inf, 3)) == NO_SCORE
     assert verdict.promised(Verdict(NAN, math.inf, 1)) == NO_SCORE
+    assert verdict.lower(Verdict(-0.5, 0.1, 3)) == "better"
     assert tables.words("") == ""
 
 
@@ -132,16 +142,37 @@ def test_sensitivity_of_wholly_blind_spaces_and_of_none():
 
 def test_the_numerical_page_without_styles_and_without_scores():
     table = table_of({"content": {"content": NAN}})
-    text = sentences.blocks_sentences({"independent": table}, ["content"])
+    text = latent_sentences.blocks_sentences({"independent": table}, ["content"])
     assert text.endswith("is predicted from `content` with R² –; there are no styles.")
-    assert sentences.blocks_sentences({}, ["content"]) == sentences.given_content({}, []) == ""
+    assert (
+        latent_sentences.blocks_sentences({}, ["content"])
+        == latent_sentences.given_content({}, [])
+        == ""
+    )
     row = {"content": NAN, "style": NAN, "leak": NAN}
     studies = {"sizes": {}, "augmentation": table_of({"noise": row})}
     dropped = table_of({"content": {"content": NAN, "s": NAN}, "s": {"content": NAN, "s": NAN}})
-    assert "R² – and content with –" in sentences.study_sentences(studies, dropped, "s")
+    assert "R² – and content with –" in latent_sentences.study_sentences(studies, dropped, "s")
     names = ("loss_style", "loss_turned", "turned", "turned_given_content")
-    assert "R² of the style is – from" in sentences.turn_sentence(dict.fromkeys(names, NAN))
-    text = sentences.numerical_by(
+    assert "R² of the style is – from" in latent_sentences.turn_sentence(dict.fromkeys(names, NAN))
+    row = {"style": NAN, "leak": [0.1, 0.2]}
+    sides = {"joint": table_of({"a": row}), "separate": table_of({"a": row})}
+    text = latent_sentences.joint_sentences(sides)
+    assert "no score: no verdict; content with at most 0.15 ± 0.07 and 0.15 ± 0.07" in text
+    table = table_of({"content": {"misalignment": 0.02, "weight": NAN}})
+    text = latent_sentences.adaptive_sentences({"λ = 1": table}, 0.01)
+    assert "to – (`content`)" in text and "is **not met**" in text
+    row = {"content": 0.98, "lowest style": 0.9, "given content": 0.96, "elsewhere": 0.01}
+    text = latent_sentences.height_sentences(table_of({"a": row, "b": row | {"content": NAN}}))
+    assert "elsewhere ≤ 0.02): *a*.\n\n- *b* misses: content – (goal 0.97)." in text
+    assert "none" in latent_sentences.height_sentences({})
+    assert latent_sentences.ranks({"content": 3, "style_1": 1}) == {"content": 3, "style_1": 4}
+    assert latent_sentences.ranks({}) == {}
+    leaks = table_of({"three spare": {"leak": NAN}, "counted": {"leak": 0.0}})
+    text = latent_sentences.spare_sentence(leaks, {"content": 3})
+    assert "found are 3 (`content`)" in text and "is –; with the sizes found it is 0.00." in text
+    assert sentences.counted(2, "seed") == "2 seeds"
+    text = latent_sentences.numerical_by(
         "", content=1, styles=(), steps=1, batch_size=2, depth=1, width=1, seeds=1, device="cpu",
         probe_samples=50,
     )  # fmt: skip
@@ -219,6 +250,10 @@ def test_galleries_of_nothing_and_of_one():
         galleries.neighbours(IMAGES, {}),
         galleries.neighbours(IMAGES, {"content": np.zeros((0, 3), int)}),
         galleries.planes({}),
+        latent_plots.known({}),
+        latent_plots.known({"joint": {"style": ([], [])}}),
+        latent_plots.spectra({}, {}),
+        latent_plots.spectra({"content": [0.0, 0.0]}, {"content": 0}),
         galleries.planes({"none": (np.zeros((0, 2)), galleries.hue(np.zeros(0)))}),
     ):
         assert not any(axis.images for axis in fig.axes)
@@ -233,7 +268,7 @@ def test_galleries_of_nothing_and_of_one():
 
 @pytest.mark.parametrize(
     "module",
-    [galleries, plots, sentences, tables, verdict],
+    [galleries, latent_plots, latent_sentences, plots, sentences, tables, verdict],
     ids=lambda module: module.__name__.removeprefix("msr.report."),
 )
 def test_every_function_is_tried_here(module):

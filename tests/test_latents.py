@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from msr.data import latents
+from msr.data import counterexamples, latents
 from msr.data.latents import Latents, LatentViews, Stream
 from msr.evaluate import probes
 
@@ -23,6 +23,32 @@ def correlation(a, b):
 
 
 # ------------------------------------------------------------------------ distribution and mixing
+
+
+@pytest.mark.parametrize("law", latents.LAWS)
+def test_every_law_has_mean_0_and_variance_1_and_is_what_it_says(law):
+    _, blocks = draw(law=law)
+    u = blocks["exogenous_1"][:, 0].numpy()
+    assert abs(u.mean()) < 0.03 and abs(u.var() - 1) < 0.04
+    kurtosis = {"gaussian": 3, "uniform": 9 / 5, "laplace": 6, "mixture": 3 - 2 * 0.9**4}
+    assert (u**4).mean() == pytest.approx(kurtosis[law], rel=0.1)
+
+
+def test_dependent_styles_have_that_correlation_and_content_none():
+    z, _ = draw(content=2, styles=(1, 2), dependence=0.5)
+    expected = np.eye(5)
+    expected[2, 3] = expected[3, 2] = 0.5  # the first dimensions of the two styles
+    assert np.abs(np.cov(z.T) - expected).max() < 0.05
+
+
+def test_an_observation_of_more_dimensions_inverts_and_is_worse_conditioned():
+    model = Latents(2, (1, 1), observed=16, layers=5, draws=1)
+    z, _ = model.sample(500, torch.Generator().manual_seed(0))
+    x = model.mix(z.double())
+    assert x.shape == (500, 16) and torch.linalg.matrix_rank(x) > 4
+    torch.testing.assert_close(model.unmix(x), z.double(), atol=1e-6, rtol=1e-6)
+    usual = Latents(2, (1, 1), observed=16, layers=5)
+    assert torch.linalg.cond(model.weights).mean() > 2 * torch.linalg.cond(usual.weights).mean()
 
 
 @pytest.mark.parametrize("content, styles", [(3, (1, 1, 1)), (4, (2, 2)), (5, (5,))])
@@ -77,6 +103,12 @@ def test_bad_latents_are_named():
         Latents(regime="cause")
     with pytest.raises(ValueError, match="at least one dimension"):
         Latents(styles=(1, 0))
+    with pytest.raises(ValueError, match="unknown law 'normal'.*; choose gaussian, uniform"):
+        Latents(law="normal")
+    with pytest.raises(ValueError, match="observed = 5; give 6 or more, or 0"):
+        Latents(observed=5)
+    with pytest.raises(ValueError, match="dependence = 1; give a number from 0 to below 1"):
+        Latents(dependence=1)
 
 
 # --------------------------------------------------------------------------------- views, batches
@@ -125,8 +157,8 @@ def test_a_turned_block_keeps_its_distribution_and_loses_its_meaning():
     """
     _, blocks = draw(content=2, styles=(2,))
     s, c = blocks["style_1"], blocks["content"]
-    turned = latents.turned_by(s, c)
-    assert torch.equal(turned, latents.turned_by(s.clone(), c.clone()))
+    turned = counterexamples.turned_by(s, c)
+    assert torch.equal(turned, counterexamples.turned_by(s.clone(), c.clone()))
     for column in turned.T:
         assert kstest(column.numpy(), "norm").pvalue > 1e-3
     assert correlation(turned.numpy(), c.numpy()) < 0.03
@@ -144,7 +176,7 @@ def test_a_turned_block_keeps_its_distribution_and_loses_its_meaning():
 
 def test_winding_content_is_uniform_and_two_to_one():
     c = torch.rand(N, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    wound = latents.wound(c)
+    wound = counterexamples.wound(c)
     for column in wound.T:
         assert kstest(column.numpy(), "uniform").pvalue > 1e-3
     a, b = wound.T.numpy()
@@ -152,4 +184,6 @@ def test_winding_content_is_uniform_and_two_to_one():
     assert abs(np.corrcoef((a - 0.5) ** 2, (b - 0.5) ** 2)[0, 1]) < 0.03
     left = c[c[:, 1] < 0.5]
     right = left + torch.tensor([0, 0.5], dtype=torch.float64)
-    torch.testing.assert_close(latents.wound(left), latents.wound(right), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        counterexamples.wound(left), counterexamples.wound(right), atol=1e-9, rtol=0
+    )

@@ -13,7 +13,16 @@ import torch
 from small import IMAGENET, SPRITES, TRANSFER, sprites_setup
 
 from msr import dist, load
-from msr.experiments import imagenet, launch, limits, numerical, processes, sprites, transfer
+from msr.experiments import (
+    imagenet,
+    latent_runs,
+    launch,
+    limits,
+    numerical,
+    processes,
+    sprites,
+    transfer,
+)
 from msr.experiments.plan import Plan
 from msr.spaces import Spaces
 from msr.train import NonFiniteLoss, Stopped
@@ -66,7 +75,7 @@ def test_the_headline_encoders_of_the_numerical_notebook(tmp_path, capsys):
     folders = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
     assert folders == ["causal/seed20", "independent/seed20", "statistical/seed20"]
     base, _, _ = numerical.prepare(numerical.Parameters(**tiny))
-    assert numerical.run(base, 20, tmp_path / "independent" / "seed20").log
+    assert latent_runs.run(base, 20, tmp_path / "independent" / "seed20").log
     assert "complete in" in capsys.readouterr().out
 
 

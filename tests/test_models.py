@@ -77,3 +77,15 @@ def test_spaces_that_cannot_be(names, sizes):
 def test_wrong_width():
     with pytest.raises(ValueError, match="z has 9 dimensions"):
         SPACES.split(torch.rand(2, 9))
+
+
+def test_a_residual_network_begins_as_a_linear_map_of_whitened_observations():
+    x = torch.randn(2000, 3, generator=torch.Generator().manual_seed(0)) @ torch.randn(3, 3) + 5
+    net = models.residual_mlp(x, width=8, blocks=2)
+    white = net[0](x)
+    torch.testing.assert_close(torch.cov(white.T), torch.eye(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(white.mean(dim=0), torch.zeros(3), atol=1e-3, rtol=0)
+    a, b = net(x[:5]), net(x[5:10])
+    torch.testing.assert_close(net((x[:5] + x[5:10]) / 2), (a + b) / 2, atol=1e-4, rtol=1e-4)
+    torch.nn.init.ones_(net[2].change[2].weight)
+    assert not torch.allclose(net((x[:5] + x[5:10]) / 2), (net(x[:5]) + net(x[5:10])) / 2)

@@ -10,9 +10,9 @@ from msr.train import device, duals, optim
 
 
 def test_dual_step_by_hand():
-    lambdas, violation = torch.tensor([1.0, 0.05, 2.0]), torch.tensor([0.3, 0.0, 0.1])
-    after = duals.step(lambdas, violation, epsilon=0.1, rate=1.0)
-    torch.testing.assert_close(after, torch.tensor([1.2, 0.0, 2.0]))
+    lambdas, violation = torch.tensor([1.0, 0.05, 2.0, 2.0]), torch.tensor([0.3, 0.0, 0.1, 0.15])
+    after = duals.step(lambdas, violation, epsilon=0.1, rate=0.1)
+    torch.testing.assert_close(after, torch.tensor([1.1, 0.0, 2.0, 2.05]))
 
 
 def test_schedule():
@@ -114,7 +114,7 @@ def test_on_a_gpu_the_kernels_are_timed(monkeypatch):
     torch.backends.cudnn.benchmark = False
 
 
-def test_on_a_gpu_adamw_is_one_operation():
+def test_adamw_is_one_operation():
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"):
         assert optim.make("adamw", torch.nn.Linear(3, 3), 0.1, 0.0).defaults["fused"]
-    assert not optim.make("adamw", torch.nn.Linear(3, 3), 0.1, 0.0).defaults["fused"]
+    assert optim.make("adamw", torch.nn.Linear(3, 3), 0.1, 0.0).defaults["fused"]

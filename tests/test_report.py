@@ -4,7 +4,7 @@ import math
 
 from test_verdict import HOMES, SPACES, table_of
 
-from msr.report import sentences, tables
+from msr.report import latent_sentences, sentences, tables
 from msr.report.verdict import NOTE, ONE_SEED, Verdict
 
 # ---------------------------------------------------------------------------------------- tables
@@ -129,7 +129,7 @@ def test_what_made_a_page():
 
 
 def test_what_made_the_numerical_page():
-    text = sentences.numerical_by(
+    text = latent_sentences.numerical_by(
         "smoke",
         content=3,
         styles=(1, 1, 2),
@@ -142,7 +142,7 @@ def test_what_made_the_numerical_page():
         probe_samples=5000,
     )
     assert "3 dimensions of content, 1 + 1 + 2 of style. Profile `smoke`: 1,500 steps of" in text
-    assert "4 layers of width 256, 3 seeds, on cpu; probes fitted on 5,000 samples" in text
+    assert "4 residual blocks of width 256, 3 seeds, on cpu; probes fitted on 5,000 samples" in text
     assert text.endswith("too short to learn anything.")
 
 
@@ -253,7 +253,9 @@ def test_blocks_in_words():
         "independent": regime("style", (0.99, 0.97, 0.95), 0.02),
         "causal": regime("exogenous", (0.98, 0.91, 0.94), -0.01),
     }
-    one, two = sentences.blocks_sentences(found, ["content", "style_1", "style_2"]).splitlines()
+    one, two = latent_sentences.blocks_sentences(
+        found, ["content", "style_1", "style_2"]
+    ).splitlines()
     assert one == (
         "- *independent*: content is predicted from `content` with R² 0.99; each style from its "
         "own space with at least 0.95 (`style_2`); each of these from any other space with at most "
@@ -264,7 +266,7 @@ def test_blocks_in_words():
 
 def test_style_with_content_in_words():
     table = table_of({"style_1": {"style_1": 0.91, "style_1_given_content": 0.97, "content": 0.03}})
-    assert sentences.given_content(table, ["style_1"]) == (
+    assert latent_sentences.given_content(table, ["style_1"]) == (
         "- `style_1`: R² 0.91 from its space alone, 0.97 from its space and content together; "
         "content is predicted from its space with 0.03."
     )
@@ -272,7 +274,7 @@ def test_style_with_content_in_words():
 
 def test_the_counterexample_in_words():
     score = {"loss_style": -5.12345, "loss_turned": -5.12344, "turned": 0.01}
-    text = sentences.turn_sentence(score | {"turned_given_content": 0.98})
+    text = latent_sentences.turn_sentence(score | {"turned_given_content": 0.98})
     assert "embedding is −5.1235, with the style turned it is −5.1234." in text
     assert "is 0.01 from the turned block alone, and 0.98 from the turned block and" in text
 
@@ -286,7 +288,7 @@ def test_studies_in_words():
     dropped = table_of(
         {"content": {"content": 0.95, "style_2": 0}, "style_2": {"content": 0.02, "style_2": 0.04}}
     )
-    text = sentences.study_sentences(studies, dropped, "style_2")
+    text = latent_sentences.study_sentences(studies, dropped, "style_2")
     first, second, shared, narrow = text.splitlines()
     assert first == "- *Sizes.* With exact: content 0.90, styles 0.80, leak 0.10."
     assert "With styles + 1" in second and second.endswith("leak 0.30.")

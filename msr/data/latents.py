@@ -18,8 +18,32 @@ from msr import config, dist
 
 REGIMES = ("independent", "statistical", "causal")
 SLOPE = 0.2  # of the mixing's leaky ReLU
-LARGEST = 256  # dimensions of z: the mixing draws DRAWS matrices of so many rows and columns
-DRAWS = 500  # random draws of each matrix of the mixing; the best conditioned is kept
+LARGEST = 256  # dimensions of x: the mixing draws matrices of so many rows and columns
+GAP = 0.9  # of the law "mixture": its two halves lie at ± this
+
+
+# ------------------------------------------------------------------ laws with mean 0 and variance 1
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    return math.sqrt(3) * (2 * torch.rand(shape, generator=generator) - 1)
+
+
+def _laplace(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    sides = torch.empty(2, *shape).exponential_(generator=generator)
+    return (sides[0] - sides[1]) / math.sqrt(2)  # of two exponential variables
+
+
+def _mixture(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    side = 2 * torch.randint(2, shape, generator=generator) - 1
+    return GAP * side + math.sqrt(1 - GAP**2) * torch.randn(shape, generator=generator)
+
+
+def _gaussian(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(shape, generator=generator)
+
+
+LAWS = {"gaussian": _gaussian, "uniform": _uniform, "laplace": _laplace, "mixture": _mixture}
 
 
 @dataclass(frozen=True)
@@ -28,9 +52,15 @@ class Latents:
 
     regime: "independent": every dimension is N(0, 1). "statistical": the dimensions of content, and
     those of each style, are correlated by a random matrix (Wishart). "causal":
-    s_m = tanh(B_m c) + u_m, where the rows of B_m have norm 1 and u_m ~ N(0, 1) is returned as
-    `exogenous_m`. seed: of f and of the regime's random matrices. Raises ValueError for an unknown
-    regime, an empty block, or no style.
+    s_m = tanh(B_m c) + u_m, where the rows of B_m have norm 1 and u_m is returned as `exogenous_m`.
+
+    law: of every dimension of c and u_m, all with mean 0 and variance 1: gaussian, uniform, laplace
+    or mixture (of two Gaussians, with little between them). dependence: the correlation ρ of
+    dimension j of one style with dimension j of any other, beyond what content causes. observed:
+    the dimensions of x; if there are more than in z, the first map of f adds them. draws: each
+    matrix of f is the best conditioned of so many. seed: of f and of the regime's random matrices.
+    Raises ValueError for an unknown regime or law, an empty block, no style, a ρ outside [0, 1),
+    and fewer dimensions in x than in z.
     """
 
     content: int = 3  # dimensions of c
@@ -39,19 +69,28 @@ class Latents:
     noise: float = 1.0  # the augmentation of a style is s̃ = s + noise · N(0, 1)
     layers: int = 3  # linear maps in the mixing, with a leaky ReLU between them
     seed: int = 0
+    law: str = "gaussian"  # of every dimension of c and of u_m; see LAWS
+    dependence: float = 0.0  # ρ, by which styles depend on each other
+    observed: int = 0  # dimensions of x; 0: as many as z has
+    draws: int = 500  # random draws of each matrix of the mixing
 
     def __post_init__(self) -> None:
         config.choose("regime", self.regime, REGIMES)
+        config.choose("law", self.law, LAWS)
         if min((self.content, *self.styles)) < 1 or not self.styles:
             raise ValueError(
                 f"content {self.content}, styles {self.styles}: "
                 "every block needs at least one dimension, and there must be a style"
             )
-        if self.dim > LARGEST:
+        if max(self.dim, self.observed) > LARGEST:
             raise ValueError(
-                f"content {self.content}, styles {config.shown(self.styles)}: {self.dim} "
-                f"dimensions in all; give {LARGEST} or less"
+                f"content {self.content}, styles {config.shown(self.styles)}: "
+                f"{max(self.dim, self.observed)} dimensions in all; give {LARGEST} or less"
             )
+        if self.observed and self.observed < self.dim:
+            raise ValueError(f"observed = {self.observed}; give {self.dim} or more, or 0")
+        if not 0 <= self.dependence < 1:
+            raise ValueError(f"dependence = {self.dependence}; give a number from 0 to below 1")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,8 +99,13 @@ class Latents:
 
     @property
     def dim(self) -> int:
-        """The number of dimensions of z, and of x."""
+        """The number of dimensions of z."""
         return self.content + sum(self.styles)
+
+    @property
+    def observed_dim(self) -> int:
+        """The number of dimensions of x."""
+        return self.observed or self.dim
 
     @cached_property
     def slices(self) -> dict[str, slice]:
@@ -73,7 +117,7 @@ class Latents:
 
     @cached_property
     def factors(self) -> dict[str, torch.Tensor]:
-        """{block: L [d, d]}, where the block is L u and every dimension of u is N(0, 1).
+        """{block: L [d, d]}, where the block is L u and every dimension of u has variance 1.
 
         L is the identity or, in the statistical regime, the Cholesky factor of a random correlation
         matrix. In the causal regime the effect of content is then added to each style.
@@ -104,8 +148,13 @@ class Latents:
 
         The parts are the blocks, each [n, d], and the noises u_m as `exogenous_m`, [n, d_m].
         """
-        noise = torch.randn(n, self.dim, generator=generator)
+        noise = LAWS[self.law]((n, self.dim), generator)
         u = {name: noise[:, cut] for name, cut in self.slices.items()}
+        if self.dependence:
+            common = torch.randn(n, max(self.styles), generator=generator)
+            own, shared = math.sqrt(1 - self.dependence), math.sqrt(self.dependence)
+            for name, d in zip(self.names[1:], self.styles):
+                u[name] = own * u[name] + shared * common[:, :d]
         blocks = {name: u[name] @ self.factors[name].T for name in self.names}
         if self.regime == "causal":
             for name, B in zip(self.names[1:], self.causes):
@@ -117,12 +166,13 @@ class Latents:
 
     @cached_property
     def weights(self) -> torch.Tensor:
-        """The matrices of the mixing, [layers, dim, dim].
+        """The matrices of the mixing, [layers, observed_dim, observed_dim].
 
-        Each is the best conditioned of `DRAWS` Gaussian matrices with columns scaled to norm 1.
+        Each is the best conditioned of `draws` Gaussian matrices with columns scaled to norm 1. The
+        first one is applied to z with zeros behind it, so only its first `dim` columns count.
         """
-        generator = torch.Generator().manual_seed(self.seed + 2)
-        draws = torch.randn(self.layers, DRAWS, self.dim, self.dim, generator=generator)
+        generator, d = torch.Generator().manual_seed(self.seed + 2), self.observed_dim
+        draws = torch.randn(self.layers, self.draws, d, d, generator=generator)
         draws = F.normalize(draws, dim=2)
         best = torch.linalg.cond(draws).argmin(dim=1)
         return draws[torch.arange(self.layers), best]
@@ -139,17 +189,18 @@ class Latents:
         return {}
 
     def mix(self, z: torch.Tensor) -> torch.Tensor:
-        """Return x = f(z) [..., dim] of latents z [..., dim], on their device."""
+        """Return x = f(z) [..., observed_dim] of latents z [..., dim], on their device."""
+        z = F.pad(z, (0, self.observed_dim - self.dim))
         for i, w in enumerate(self._weights_for(z)):
             z = (F.leaky_relu(z, SLOPE) if i else z) @ w.T
         return z
 
     def unmix(self, x: torch.Tensor) -> torch.Tensor:
-        """Return z = f⁻¹(x) [..., dim] of x [..., dim], exact up to rounding."""
+        """Return z = f⁻¹(x) [..., dim] of x [..., observed_dim], exact up to rounding."""
         for i, w in reversed(list(enumerate(self._weights_for(x)))):
             x = x @ torch.linalg.inv(w).T
             x = torch.where(x < 0, x / SLOPE, x) if i else x
-        return x
+        return x[..., : self.dim]
 
 
 class LatentViews:
@@ -233,32 +284,3 @@ class Stream:
 def pinned(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Return x, on the CPU, in memory from which a GPU copies while the program goes on."""
     return x.pin_memory() if device.type == "cuda" and torch.cuda.is_available() else x
-
-
-# ----------------------------------------------------------------------------- the counterexamples
-
-
-def turned_by(s: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
-    """Rotate a style block by an angle that content sets; return the rotated block [N, 2].
-
-    This is the counterexample for style blocks of two dimensions. s [N, 2] has the distribution
-    N(0, v I); content is [N, d], and its first dimension c_1 is N(0, 1). The map
-    s ↦ R(2π Φ(c_1)) s keeps the distribution of s for every c, so alignment and joint entropy stay
-    optimal, yet the rotated block alone no longer predicts s (equation `turn` of the theory page).
-    """
-    angle = math.pi * (1 + torch.erf(content[:, 0] / math.sqrt(2)))  # 2π Φ(c_1), uniform
-    cos, sin = angle.cos(), angle.sin()
-    return torch.stack([cos * s[:, 0] - sin * s[:, 1], sin * s[:, 0] + cos * s[:, 1]], dim=1)
-
-
-def wound(c: torch.Tensor) -> torch.Tensor:
-    """Wind content c [N, 2] twice around a disc, and map the disc back to the square: [N, 2].
-
-    This is the counterexample for content of two dimensions. c is uniform on the unit square. The
-    map is smooth and its result is uniform again, but it is two to one: (c_1, c_2) and
-    (c_1, c_2 + ½) have the same image (equation `winding` of the theory page).
-    """
-    radius, angle = c[:, 0].sqrt(), 4 * math.pi * c[:, 1]
-    a, b = radius * angle.cos(), radius * angle.sin()
-    half = (1 - a.square()).sqrt()
-    return torch.stack([0.5 + (a * half + a.asin()) / math.pi, 0.5 + b / (2 * half)], dim=1)

@@ -45,32 +45,36 @@ def spread(
     many views are used, the query first and then key 0; 0: all, each of which has the law of the
     query where the two pipelines draw alike.
     """
-    return torch.stack([parzen(view, temperature) for view in z[: views or len(z)]]).mean()
+    return parzen(z[: views or len(z)], temperature)
 
 
 def parzen(z: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return mean_i log p̂(z_i) for one view z [B, D], without the constant of the window.
+    """Return mean log p̂_v(z_vi) over views v and images i, without the constant of the window.
 
-    p̂ is the Parzen estimate from the global batch; each point is left out of its own estimate.
-    Raises ValueError if the global batch holds fewer than 2 images.
+    z [V, B, D]. p̂_v is the Parzen estimate from view v of the global batch; each point is left out
+    of its own estimate. Raises ValueError if the global batch holds fewer than 2 images.
     """
-    everything = dist.gather(z)  # [N, D]
-    N, scale = len(everything), 1 / temperature**2
+    everything = dist.gather(z, dim=1)  # [V, N, D]
+    (V, B), N, scale = z.shape[:2], everything.shape[1], 1 / temperature**2
     if N < 2:
         raise ValueError(f"entropy needs at least 2 images per batch to compare; got {N}")
     # −‖a − b‖² / 2τ² = (⟨a, b⟩ − ‖a‖²/2 − ‖b‖²/2) / τ²
-    offset = -scale * everything.square().sum(dim=1) / 2
-    itself = (dist.rank() * len(z) + torch.arange(len(z), device=z.device))[:, None]
+    offset = -scale * everything.square().sum(dim=2) / 2
+    itself = (dist.rank() * B + torch.arange(B, device=z.device))[:, None].expand(V, B, 1)
     kernels = log_sum_exp(z, everything, scale, offset, itself)
-    log_sum = kernels - scale * z.square().sum(dim=1) / 2
+    log_sum = kernels - scale * z.square().sum(dim=2) / 2
     return (log_sum - math.log(N - 1)).mean()
 
 
 def violation(
     align: torch.Tensor, sizes: torch.Tensor, temperature: Temperature = 1.0
 ) -> torch.Tensor:
-    """Return the mean squared distance per dimension of each space; align and sizes [M + 1]."""
-    return 2 * temperature**2 * align / sizes
+    """Return half the mean squared distance per dimension; align and sizes [M + 1].
+
+    z is standardised, so this is 1 minus the correlation of query and key, averaged over the
+    dimensions of each space.
+    """
+    return temperature**2 * align / sizes
 
 
 FAMILY = Family("entropy", normalise, align, spread, violation, scale_free=True)

@@ -25,7 +25,8 @@ class Family:
     normalise(z, spaces, …): returns embeddings z [..., D] in the form that the other terms expect.
     align(query, key, …): returns the misalignment of one space, a scalar; query and key [B, d].
     spread(z, …): returns a scalar that stands for minus the joint entropy; z [V, B, D].
-    violation(align, sizes, …): returns a scale-free misalignment; it and its arguments [M + 1].
+    violation(align, sizes, …): returns the misalignment relative to that of independent embeddings:
+    0 where query and key agree, 1 where they are independent; it and its arguments [M + 1].
 
     In z the query comes first. The other arguments of the terms, those with defaults, are the
     family's settings; a setting that several terms have is passed to each of them.

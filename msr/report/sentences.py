@@ -52,9 +52,9 @@ def made_by(notebook: str, profile: str, facts: Facts) -> str:
     parts = [
         f"**This page ran on {facts.source}**: {facts.n_train:,} images for training, "
         f"{facts.n_val:,} held out, {facts.image_size} px.",
-        f"Profile {code(profile)}: {_counted(facts.epochs, 'epoch')} with batches of "
+        f"Profile {code(profile)}: {counted(facts.epochs, 'epoch')} with batches of "
         f"{facts.batch_size}, family `{facts.family}`, backbone `{facts.backbone}`, spaces "
-        f"{sizes}, {_counted(facts.seeds, 'seed')}, on {facts.device}{_probed(facts.probed)}.",
+        f"{sizes}, {counted(facts.seeds, 'seed')}, on {facts.device}{_probed(facts.probed)}.",
         (SHORT | {"standard": further}).get(profile, ""),
         f"Files: {facts.files}." if facts.files else "",
     ]
@@ -65,7 +65,7 @@ def made_by(notebook: str, profile: str, facts: Facts) -> str:
     return f"{text}\n\nWith your own images: `{command}`."
 
 
-def _counted(n: int, what: str) -> str:
+def counted(n: int, what: str) -> str:
     """Return a number with its noun: '1 seed', '2 seeds'."""
     return f"{n} {what}{'s' * (n != 1)}"
 
@@ -75,36 +75,6 @@ def _probed(counts: tuple[int, int] | None) -> str:
     if counts is None:
         return ""
     return f"; probes fitted on {counts[0]:,} images and scored on {counts[1]:,}"
-
-
-def numerical_by(
-    profile: str,
-    *,
-    content: int,
-    styles: Sequence[int],
-    steps: int,
-    batch_size: int,
-    depth: int,
-    width: int,
-    seeds: int,
-    device: str,
-    probe_samples: int,
-) -> str:
-    """Return the first lines of the numerical page.
-
-    profile: the profile that made the page. content, styles: numbers of latent dimensions. steps:
-    of training. depth: number of layers of the encoder; width: that of its layers. probe_samples:
-    number of latents to fit the probes on, and of others to score them on.
-    """
-    parts = [
-        f"**This page drew its own latents**: {content} dimensions of content, "
-        f"{' + '.join(map(str, styles))} of style.",
-        f"Profile {code(profile)}: {steps:,} steps of {batch_size:,} fresh latents, an encoder "
-        f"with {depth} layers of width {width}, {_counted(seeds, 'seed')}, on {device}; probes "
-        f"fitted on {probe_samples:,} samples and scored on {probe_samples:,} others.",
-        SHORT.get(profile, ""),
-    ]
-    return " ".join(part for part in parts if part)
 
 
 def small_probe(fitted: int, n_train: int, field: bool) -> str:
@@ -216,81 +186,3 @@ def sensitivity_sentence(table: Table, spaces: Sequence[str]) -> str:
         parts.append(f"`{style}` has sensitivity {number(own)} to its own group{rest}")
     most = max(table["content"][group]["value"] for group in styles)
     return f"In numbers: {'; '.join(parts)}. `content` has at most {number(most)} to any of them."
-
-
-# --------------------------------------------------------------------------- the numerical page
-
-
-def blocks_sentences(tables: Mapping[str, Table], spaces: Sequence[str]) -> str:
-    """Say for each regime the lowest R² of a block from its own space, and the highest elsewhere.
-
-    tables: {regime: table}. In the causal regime the exogenous noise of a style takes the place of
-    the style itself. spaces: content first.
-    """
-    lines = []
-    for regime, table in tables.items():
-        kind = "exogenous" if regime == "causal" else "style"
-        name = "exogenous noise" if regime == "causal" else "style"
-        block = {space: space.replace("style", kind) for space in spaces}  # what each should hold
-        own = f"content is predicted from `content` with R² {show(table['content']['content'])}"
-        if len(spaces) < 2:
-            lines.append(f"- *{regime}*: {own}; there are no styles.")
-            continue
-        worst = min(spaces[1:], key=lambda s: table[s][block[s]]["value"])
-        wrong = max(table[a][block[b]]["value"] for a in spaces for b in spaces if a != b)
-        lines.append(
-            f"- *{regime}*: {own}; each {name} from its own space with at least "
-            f"{show(table[worst][block[worst]])} (`{worst}`); each of these from any other space "
-            f"with at most {number(wrong)}."
-        )
-    return "\n".join(lines)
-
-
-def given_content(table: Table, styles: Sequence[str]) -> str:
-    """Say how well each style is predicted from its space alone and together with content.
-
-    table: its row `style_m` has the targets `style_m`, `style_m_given_content` and `content`.
-    """
-    return "\n".join(
-        f"- `{s}`: R² {show(table[s][s])} from its space alone, "
-        f"{show(table[s][s + '_given_content'])} from its space and content together; "
-        f"content is predicted from its space with {show(table[s]['content'])}."
-        for s in styles
-    )
-
-
-def turn_sentence(score: Mapping[str, float]) -> str:
-    """State the numbers of the counterexample with the turned style.
-
-    score: `loss_style` and `loss_turned`, the losses at the perfect embedding and at the turned
-    one; `turned` and `turned_given_content`, the R² of the style without and with content.
-    """
-    return (
-        f"The loss at the perfect embedding is {number(score['loss_style'], 4)}, with the style "
-        f"turned it is {number(score['loss_turned'], 4)}. The R² of the style is "
-        f"{number(score['turned'])} from the turned block alone, and "
-        f"{number(score['turned_given_content'])} from the turned block and content together."
-    )
-
-
-def study_sentences(studies: Mapping[str, Table], dropped: Table, last: str) -> str:
-    """State the results of three studies: sizes, a key that shares nothing, narrow augmentation.
-
-    studies: {"sizes": table, "augmentation": table}, with a row per setting. dropped: the table of
-    the run in which the key of the space `last` shares no style with the query.
-    """
-    sizes, narrow = studies["sizes"], studies["augmentation"]
-    first = next(iter(narrow))
-    lines = [
-        f"- *Sizes.* With {name}: content {show(row['content'])}, styles {show(row['style'])}, "
-        f"leak {show(row['leak'])}."
-        for name, row in sizes.items()
-    ]
-    lines += [
-        f"- *A key that shares nothing*: its space predicts its style with R² "
-        f"{show(dropped[last][last])} and content with {show(dropped[last]['content'])}; the "
-        f"content space predicts content with {show(dropped['content']['content'])}.",
-        f"- *Narrow augmentation* ({first}): content {show(narrow[first]['content'])}, "
-        f"styles {show(narrow[first]['style'])}.",
-    ]
-    return "\n".join(lines)

@@ -158,6 +158,11 @@ def compared(verdict: Verdict) -> str:
     return _say(verdict, "better", "worse", "no clear difference")
 
 
+def lower(verdict: Verdict) -> str:
+    """Return `compared` for a score of which less is better, such as a leak."""
+    return _say(verdict, "worse", "better", "no clear difference")
+
+
 def promised(verdict: Verdict) -> str:
     """Return whether a target's home leads the other spaces as the theory promises, in words.
 

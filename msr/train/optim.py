@@ -127,8 +127,7 @@ def make(
     for group in groups:
         del group["adapt"]
     if name == "adamw":
-        gpu = next(model.parameters()).device.type == "cuda"
-        return torch.optim.AdamW(groups, lr=lr, fused=gpu or None)  # one operation for all tensors
+        return torch.optim.AdamW(groups, lr=lr, fused=True)  # one operation for all tensors
     return torch.optim.SGD(groups, lr=lr, momentum=0.9)
 
 

@@ -31,8 +31,8 @@ class Training(Config):
         0, ge=0, description="views per device at a time; 0: as fit (CPU: all)"
     )
     adaptive: bool = Field(False, description="adjust λ by dual ascent")
-    epsilon: Number = Field(0.1, ge=0, description="the violation that adaptive λ allows")
-    dual_rate: Number = Field(0.01, ge=0, description="η of the λ step, cosine to 0")
+    epsilon: Number = Field(0.1, gt=0, description="misalignment allowed; 1: independent")
+    dual_rate: Number = Field(0.02, ge=0, description="largest step η of λ, cosine to 0")
     dual_warmup_epochs: Number = Field(1.0, ge=0, description="epochs before λ first moves")
     backbone_rate: Number = Field(1.0, ge=0, description="factor on lr in the backbone; 0: frozen")
     sync_batchnorm: bool = Field(True, description="batch normalisation over all ranks")

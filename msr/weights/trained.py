@@ -83,7 +83,7 @@ def load(path_or_name: str | os.PathLike[str], device: str | torch.device = "cpu
     if "latents" in config.get("experiment", ()):
         raise ValueError(
             f"'{path}' holds an encoder of latents, which takes no images; build it with "
-            "msr.experiments.numerical.build and use its load_state_dict"
+            "msr.experiments.latent_runs.build and use its load_state_dict"
         )
     if not isinstance(config.get("network"), dict):
         raise ValueError(

@@ -1,0 +1,40 @@
+"""The figures of the numerical page that no other page has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from msr.report.plots import COLORS, GRID, color, figure
+
+
+def known(rows: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]) -> Figure:
+    """Draw scatter plots, {row title: {panel title: (x [N], y [N])}}, a row of panels for each."""
+    columns = max((len(panels) for panels in rows.values()), default=0)
+    fig, axes = figure(len(rows), columns, width=2.9, height=2.3)
+    for line, (name, panels) in zip(axes, rows.items()):
+        for axis, (title, (x, y)) in zip(line, panels.items()):
+            axis.scatter(x, y, s=4, linewidths=0, alpha=0.5, color=COLORS["content"])
+            axis.set(xticks=[], yticks=[], xlabel=title)
+        line[0].set_ylabel(name, fontweight="bold")
+    return fig
+
+
+def spectra(values: Mapping[str, ArrayLike], counts: Mapping[str, int]) -> Figure:
+    """Draw the singular values of each space's derivative, and where they are cut.
+
+    values: {space: singular values [d], falling}. counts: {space: how many of them count}, at most
+    d; a dashed line is drawn behind them.
+    """
+    fig, axes = figure(1, len(values), width=2.3, height=2.3)
+    for axis, (space, found) in zip(axes[0], values.items()):
+        found = np.maximum(np.asarray(found), 1e-4)
+        axis.semilogy(range(1, len(found) + 1), found, "o-", color=color(space, list(values)))
+        axis.axvline(counts[space] + 0.5, color="black", lw=1, ls="--")
+        axis.set_title(space.replace("_", " "), loc="left")
+        axis.set_xticks(range(1, len(found) + 1))
+        axis.grid(axis="y", color=GRID, lw=0.6)
+    return fig
