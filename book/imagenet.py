@@ -120,7 +120,10 @@ galleries.views(originals, Normalise().undo(batch), titles, shares)
 #
 # Each alignment sees one space alone. The spread (an estimate of *minus* the joint entropy) sees
 # **all of $z$ at once**: only this keeps a style space from copying the content, which its pair
-# shares as well. Here is the loss of one batch, computed by hand and by the library:
+# shares as well. Two refinements leave the minimisers as they are: the content term is the mean
+# over all pairs of views that share content alone, such as two keys ({prf:ref}`prop-pairs`), and a
+# further spread of the content space may be added ({prf:ref}`prop-spread`). Here is the loss of one
+# batch, computed by hand and by the library:
 
 # %%
 model, objective = setup.build(config.seed)
@@ -263,7 +266,7 @@ if baseline and config.linear_probe:
 #   still find less in hundreds of dimensions than in four; where it does, read the row of $h$ as a
 #   lower bound.
 # - **A price.** Compare `h` in the last table: where plain self-supervision is better, keeping
-#   style cost content.
+#   style cost content. [The price of style](price.ipynb) asks what the price comes from.
 #
 # To go further, use more epochs, a larger backbone, or your own images.
 
