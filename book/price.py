@@ -112,7 +112,8 @@ def train(name, changes, plain=False):
 
 
 table, default = train("default", {})
-rivals = {name: train(name, changes, True) for name, changes in price.rivals(setup).items()}
+others = price.rivals(setup, config.studies)
+rivals = {name: train(name, changes, True) for name, changes in others.items()}
 rows = {"default": default} | {name: numbers for name, (_, numbers) in rivals.items()}
 beside = metrics.add("beside", price.by_seed(rows))
 display(Markdown(tables.table(beside)))

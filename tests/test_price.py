@@ -34,6 +34,8 @@ def test_each_variation_changes_only_what_it_says(setup):
 
 def test_studies_can_be_chosen(setup):
     assert list(price.studies(setup, ["epochs", "objective"])) == ["objective", "epochs"]
+    assert list(price.rivals(setup, ["epochs"])) == [price.PLAIN]
+    assert price.rivals(setup, [price.PLAIN]) == price.rivals(setup) != {price.PLAIN: {}}
     with pytest.raises(ValueError, match="unknown study 'objectiv' .did you mean 'objective'"):
         price.studies(setup, ["objectiv"])
 

@@ -52,7 +52,8 @@ def vary(setup: Setup, folder: str, **changes: Any) -> Setup:
 def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Changes]]:
     """Return {study: {variation: the parameters that it changes}}; "default" changes nothing.
 
-    wanted: names of studies; empty: all. Raises ValueError, one line, for an unknown name.
+    wanted: names of studies, among them PLAIN for more forms of plain self-supervision (see
+    `rivals`); empty: all. Raises ValueError, one line, for an unknown name.
     """
     c = setup.config
     content, *styles = c.sizes
@@ -86,17 +87,20 @@ def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Cha
     if c.family == "entropy":
         found["objective"]["entropy of two views"] = {"loss_settings": {"views": 2}}
     for name in wanted:
-        choose("study", name, found)
+        choose("study", name, [*found, PLAIN])
     return {name: some for name, some in found.items() if name in (wanted or found)}
 
 
-def rivals(setup: Setup) -> dict[str, Changes]:
+def rivals(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Changes]:
     """Return the forms of plain self-supervision to compare with, {name: what it changes}.
 
     They are as wide as all our spaces together, or as the content space; with batches of as many
     images, so half as many views, or of as many views; and with the weight of the spread doubled,
-    as ours has a further spread of content.
+    as ours has a further spread of content. wanted: names of studies; only the first form is left
+    if PLAIN is not among them; empty: all.
     """
+    if wanted and PLAIN not in wanted:
+        return {PLAIN: {}}
     c = setup.config
     width, content = sum(c.sizes), c.sizes[0]
     groups = len(c.groups)
