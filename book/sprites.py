@@ -42,7 +42,7 @@ image_size = 32  # pixels a side; the original dSprites has 64
 lambdas = [1.0]  # λ: weight of each space's alignment, or one for all
 temperature = 0.0  # τ of simclr or entropy; 0: the family's default
 loss_settings = {}  # other settings of the family, such as {"beta": 0.01} for barlow
-content_spread = None  # weight of content's own spread; 0: none, None: by the images
+content_spread = 0.0  # weight of a further spread, of the content space alone; 0: none
 content_pairs = "all"  # content is aligned over all its pairs, or query (and key 0)
 joint = True  # spread all spaces together; False: each alone, to compare
 adaptive = False  # adjust λ by dual ascent while training …
@@ -229,7 +229,8 @@ display(Markdown("Style swap, orientation from A:\n\n" + tables.table(apart)))
 #
 # These runs are shorter, have one seed, and make one change each: the strength of the augmentations
 # (`shifted`: sprites are shifted, by as much as keeps them in view, instead of put at a drawn
-# place; `full_circle`: every angle, with two style spaces); weights λ fixed or adaptive; the
+# place; `full_circle`: every angle, with two style spaces); weights λ fixed or adaptive, and a
+# further spread of content ({prf:ref}`prop-spread`); the
 # family, with its usual sizes and weights; one key per image, cycling (`paired`), with the same
 # number of views in all; a projector of their own for the styles; a network of strided convolutions
 # without max-pools.
@@ -248,6 +249,7 @@ cells = {
     "network": {"as above": {}, "style projector": {"separate_style": True}},
 }
 cells["weights"]["adaptive"] = {"adaptive": True, "epsilon": 0.1}
+cells["weights"]["content spread"] = {"content_spread": 1.0}
 cells["network"]["strided"] = {"backbone": "cnn", "width": 32}
 
 # %%

@@ -50,6 +50,9 @@ class Parameters(ImageParameters):
     family: str = parameter("entropy", "simclr, vicreg, barlow, entropy")
     sizes: Wholes = parameter((4, 3, 5), "dimensions of content and of each style space")
     lambdas: Numbers = parameter((1.0,), "λ: weight of each space's alignment, or one for all")
+    content_spread: Number | None = parameter(
+        0.0, "weight of a further spread, of the content space alone; 0: none", ge=0
+    )
     backbone: str = parameter("vgg", "cnn, vgg, alexnet, resnet18, resnet34, resnet50")
     width: Whole = parameter(16, "channels of the first layer of a small network", ge=1)
     hidden: Wholes = parameter((512,), "widths of the projector's hidden layers")
