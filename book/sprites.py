@@ -230,10 +230,9 @@ display(Markdown("Style swap, orientation from A:\n\n" + tables.table(apart)))
 # These runs are shorter, have one seed, and make one change each: the strength of the augmentations
 # (`shifted`: sprites are shifted, by as much as keeps them in view, instead of put at a drawn
 # place; `full_circle`: every angle, with two style spaces); weights λ fixed or adaptive, and a
-# further spread of content ({prf:ref}`prop-spread`); the
-# family, with its usual sizes and weights; one key per image, cycling (`paired`), with the same
-# number of views in all; a projector of their own for the styles; a network of strided convolutions
-# without max-pools.
+# further spread of content ({prf:ref}`prop-spread`); the family, with its usual sizes and weights;
+# one key per image, cycling (`paired`), with the same number of views in all; a projector of their
+# own for the styles; a network of strided convolutions without max-pools.
 
 # %%
 fewer = config.study_epochs or max(1, config.epochs // 4)
