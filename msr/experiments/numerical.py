@@ -58,7 +58,7 @@ class Parameters(Common):
     width: Whole = parameter(128, "width of the encoder", ge=1)
     depth: Whole = parameter(3, "number of residual blocks of the encoder", ge=1, le=1000)
     probe_samples: Whole = parameter(
-        2000, "samples to fit a probe on, and as many to score it on", ge=50, le=10**6
+        1500, "samples to fit a probe on, and as many to score it on", ge=50, le=10**6
     )
 
 
