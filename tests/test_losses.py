@@ -320,6 +320,19 @@ def test_parzen_entropy_of_a_gaussian():
     assert abs(entropy.parzen(z[None], tau).item() - exact) < 0.02
 
 
+@pytest.mark.parametrize("D, tau, prefers", [(6, 0.7, "gaussian"), (16, 1.0, "folded")])
+def test_which_law_a_window_prefers(D, tau, prefers):
+    """Both laws have mean 0 and variance 1; the folded one is that of a sine of a uniform phase."""
+    generator = torch.Generator().manual_seed(0)
+    z, phase = (
+        torch.randn(20, 128, D, generator=generator),
+        torch.rand(20, 128, D, generator=generator),
+    )
+    laws = {"gaussian": z, "folded": math.sqrt(2) * torch.sin(2 * math.pi * phase)}
+    spread = {name: entropy.spread(z, tau).item() for name, z in laws.items()}
+    assert min(spread, key=spread.get) == prefers
+
+
 # ------------------------------------------------------------------------------ other promises
 
 

@@ -171,7 +171,7 @@ def test_prepare():
     base, headline, blocks = prepare(styles=5)
     assert headline.styles == (5,) and blocks.styles == (2,)
     assert base.spaces.sizes == (2, 5) and base.options == (("temperature", 0.7),)
-    assert latent_runs.build(base, 0)[1].lambdas.tolist() == [3, 3]
+    assert latent_runs.build(base, 0)[1].lambdas.tolist() == [1, 1]
 
 
 def test_the_time_of_training_is_that_of_the_log(tmp_path, monkeypatch):

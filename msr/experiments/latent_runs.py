@@ -39,7 +39,7 @@ class Setting:
     dropped: tuple[str, ...] = ()  # styles whose key shares no style with the query
     options: tuple = ()  # settings of the family, such as (("temperature", 0.3),)
     steps: int = 1000  # training steps; above 100 only whole hundreds are run
-    batch_size: int = 64  # latents per step
+    batch_size: int = 128  # latents per step
     lr: float = 4e-3  # peak learning rate of AdamW
     width: int = 128  # width of the encoder
     depth: int = 3  # number of the encoder's residual blocks

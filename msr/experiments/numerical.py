@@ -32,14 +32,14 @@ class Parameters(Common):
     )
 
     steps: Whole = parameter(1000, "training steps of each encoder, all on fresh latents", ge=1)
-    samples: Whole = parameter(64, "latents per step; each has M + 2 views", ge=2, le=10**5)
+    samples: Whole = parameter(128, "latents per step; each has M + 2 views", ge=2, le=10**5)
     seed: Seed = parameter(
         20, "seed of the first run; the others take the next ones", decides=False
     )
     content: Whole = parameter(3, "dimensions of content in the headline experiments", ge=1)
     styles: Wholes = parameter((1, 1, 1), "dimensions of each style in these experiments")
     temperature: Number = parameter(0.7, "τ of the family entropy", ge=0.001, le=1000)
-    weight: Number = parameter(3.0, "λ of the family entropy, the same for every space", gt=0)
+    weight: Number = parameter(1.0, "λ of the family entropy, the same for every space", gt=0)
     out_dir: Place = parameter(
         "runs/numerical", "weights, logs and metrics.json go here", decides=False
     )
@@ -58,7 +58,7 @@ class Parameters(Common):
     width: Whole = parameter(128, "width of the encoder", ge=1)
     depth: Whole = parameter(3, "number of residual blocks of the encoder", ge=1, le=1000)
     probe_samples: Whole = parameter(
-        2000, "samples to fit a probe on, and as many to score it on", ge=50, le=10**6
+        1500, "samples to fit a probe on, and as many to score it on", ge=50, le=10**6
     )
 
 
