@@ -53,7 +53,6 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from msr.data.counterexamples import turned_by, wound
 from msr.data.latents import LAWS, REGIMES, Latents
 from msr.evaluate import STREAM, probes
 from msr.experiments import measures, numerical
@@ -184,6 +183,8 @@ display(Markdown(latent_sentences.given_content(table, its_styles)))
 # objective, but the probe no longer predicts the style.
 
 # %%
+from msr.data.counterexamples import turned_by, wound
+
 pair = Latents(2, (2,), noise=config.noise)
 z, drawn = pair.sample(4 * config.probe_samples, torch.Generator().manual_seed(STREAM + 77))
 style, cause = drawn["style_1"], drawn["content"]

@@ -85,7 +85,7 @@ from msr.report import Metrics, plots, sentences, tables
 
 config = price.Parameters.read(globals())
 setup = price.prepare(config)
-studies = price.studies(setup, config.studies)
+cells = price.studies(setup, config.studies)
 metrics = Metrics("price", setup.config.model_dump(), setup.device, config.out_dir)
 display(Markdown(sentences.made_by("price", config.profile, setup.facts())))
 
@@ -135,12 +135,12 @@ display(Markdown(tables.compare(table, rivals[price.PLAIN][0], labels + styles))
 
 # %%
 numbers = {"default": default}
-for study, variations in studies.items():
+for study, variations in cells.items():
     for name, changes in variations.items():
         if name not in numbers:
             numbers[name] = train(name, changes)[1]
     metrics.add(study, price.by_seed({name: numbers[name] for name in variations}))
-display(plots.dots({study: metrics.tables[study] for study in studies}, price.NUMBERS))
+display(plots.dots({study: metrics.tables[study] for study in cells}, price.NUMBERS))
 
 # %%
 changed = {name: some for name, some in numbers.items() if name != "default"}

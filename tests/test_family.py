@@ -41,7 +41,7 @@ def test_settings_are_those_of_all_four_terms():
         ("simclr", {"temperature": 0.15, "denominator": "decoupled"}),
         ("vicreg", {"variance": 25.0, "covariance": 1.0}),
         ("barlow", {"beta": 0.0051}),
-        ("entropy", {"temperature": 1.0}),
+        ("entropy", {"temperature": 1.0, "views": 0}),
     ],
 )
 def test_settings_of_the_families(name, settings):
@@ -79,7 +79,7 @@ def test_an_unknown_setting_is_answered_with_the_nearest():
 def test_a_new_family_is_one_line(monkeypatch):
     """In `FAMILIES`, an objective uses it, its settings, its weight and its declarations."""
     monkeypatch.setitem(FAMILIES, "toy", TOY)
-    objective = Objective("toy", THREE, power=1.0)
+    objective = Objective("toy", THREE, content_pairs="query", power=1.0)
     assert objective.family == "toy" and objective.record.settings["power"] == 1.0
     assert objective.lambdas.tolist() == [3.0, 3.0, 3.0] and objective.weight == 1 / 3
     assert objective.scale_free and objective.frozen_normalise is objective.record.normalise

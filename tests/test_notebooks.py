@@ -13,7 +13,7 @@ WRONG = {
     "imagenet": ({"epoch": 3}, "unknown parameter 'epoch' (did you mean 'epochs'?)"),
     "sprites": ({"strengh": "weak"}, "unknown parameter 'strengh' (did you mean 'strength'?)"),
     "numerical": ({"step": 3}, "unknown parameter 'step' (did you mean 'steps'?)"),
-    "price": ({"study": []}, "unknown parameter 'study' (did you mean 'studies'?)"),
+    "price": ({"studys": []}, "unknown parameter 'studys' (did you mean 'studies'?)"),
     "transfer": ({"task": "content:a"}, "unknown parameter 'task' (did you mean 'tasks'?)"),
 }
 

@@ -85,9 +85,10 @@ def test_sigterm_to_two_ranks_and_their_workers(values, tmp_path):
 def test_a_worker_is_ended_by_its_parent_alone():
     """So PyTorch may still end its workers, and nobody else's SIGTERM can."""
     loader = DataLoader(range(8), num_workers=1, worker_init_fn=workers.ignore_sigterm)
+    before = set(multiprocessing.active_children())
     with workers.sheltered():
         batches = iter(loader)
-    (worker,) = multiprocessing.active_children()
+    (worker,) = set(multiprocessing.active_children()) - before
     subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
     assert next(batches) == 0 and worker.is_alive(), "from another process"
     os.kill(worker.pid, signal.SIGTERM)

@@ -53,7 +53,7 @@ def test_three_lines(run, form, tmp_path, monkeypatch):
     assert not loaded.model.training
     torch.testing.assert_close(loaded(setup.val.pixels.float() / 255)["h"], features["h"])
     assert loaded.config["training"]["epochs"] == 1
-    assert loaded.config["network"]["backbone"] == "cnn"
+    assert loaded.config["network"]["backbone"] == "alexnet"
 
 
 def test_a_run_of_version_0_1_gives_the_same_features():
@@ -220,9 +220,13 @@ def test_a_run_of_version_0_1_is_loaded_not_trained_again(tmp_path, capsys):
     """Its record has lists as text and other names; only what differs in truth counts."""
     values = SPRITES | {"seed": 0, "family": "simclr", "sizes": "4,3,3", "separate_style": True}
     values |= {"backbone": "vgg", "lr": 4e-3, "temperature": 0, "out_dir": str(tmp_path)}
+    values["content_pairs"] = "query"  # as all versions up to 0.2 did
     shutil.copytree(FIXTURE, tmp_path / "spaces_seed0")
     run = sprites_setup(**values).fit(0)
     assert "complete in" in capsys.readouterr().out and run.log[-1]["step"] == 2
     sprites_setup(**values | {"sizes": "4,3,2"}).fit(0)
     out = capsys.readouterr().out
     assert "held a complete run with" in out and "now [4, 3, 2]" in out and "groups" not in out
+    shutil.copytree(FIXTURE, tmp_path / "b" / "spaces_seed0")
+    sprites_setup(**values | {"content_pairs": "all", "out_dir": str(tmp_path / "b")}).fit(0)
+    assert "with content_pairs = query, now all: set aside" in capsys.readouterr().out

@@ -266,7 +266,7 @@ class Zoom(Affine):
 class Size(Affine):
     """Bring each image's object to a size that is drawn log-uniformly, whatever it was before.
 
-    The size of an object is that of `mass_covariance`; size: its range (low, high), in shares of
+    The size of an object is that of `mass_covariance`; between: its range (low, high), in shares of
     the side. For a disc of radius r it is 0.71 r. A view then does not reveal how large the object
     was. A zoom cannot achieve this: a large object is still more often large. Parameters: as those
     of `Affine`; `zoom` is the size. A black image is not changed.
@@ -275,9 +275,9 @@ class Size(Affine):
     name = "zoom"
 
     def __init__(
-        self, size: tuple[float, float] = (0.1, 0.2), p: float = 1.0, padding: Padding = "zeros"
+        self, between: tuple[float, float] = (0.1, 0.2), p: float = 1.0, padding: Padding = "zeros"
     ):
-        super().__init__(zoom=size, p=p, padding=padding, centre="mass")
+        super().__init__(zoom=between, p=p, padding=padding, centre="mass")
 
     def factor(self, params: Params, size: torch.Tensor) -> torch.Tensor:
         return torch.where(size > 0, params["zoom"] / size.clamp(min=1e-6), 1.0)

@@ -15,6 +15,8 @@ UNDECIDING = ("save_every", "log_every", "micro_batch")
 # the difference of a run of version 0.2, which saw the centre squares of its files; a complete one
 # is loaded all the same
 WHOLE = "whole = None, now True"
+# settings of adaptive λ
+DUAL = ("epsilon", "dual_rate", "dual_warmup_epochs")
 
 
 def find(folder: Path | None, config: dict, total: int, name: str, fresh: bool) -> dict | None:
@@ -127,7 +129,14 @@ def changes(old: dict, new: dict) -> list[str]:
     experiment = old.get("experiment", {})
     if "compile" not in old["training"] and "groups" in experiment:  # of 0.1, and on images
         old = old | {"experiment": _modern(experiment)}
+    if "groups" in experiment:
+        old = old | {"experiment": _one_pair(old["experiment"])}
     old = old | {"training": defaults | old["training"]}
+    if not (old["training"]["adaptive"] or new["training"]["adaptive"]):  # then λ is constant
+        old, new = (
+            record | {"training": {k: v for k, v in record["training"].items() if k not in DUAL}}
+            for record in (old, new)
+        )
     data, old, new = data_changes(old, new)
     lines = data + checkpoint.differences(old, new)
     return [line for line in lines if not line.startswith(UNDECIDING)]
@@ -165,6 +174,19 @@ def _modern(experiment: dict) -> dict:
         found.pop("init", None)
     temperature = experiment.get("options", {}).get("temperature", 1.0)
     return found | ({"temperature": temperature} if temperature != 1 else {})
+
+
+def _one_pair(experiment: dict) -> dict:
+    """Return the experiment's part of an image record with what versions up to 0.2 did unasked.
+
+    They aligned content over the query and key 0, and took the entropy of these two views.
+    """
+    if "content_pairs" in experiment:
+        return experiment
+    found = {"content_pairs": "query", "joint": True, "content_spread": 0.0} | experiment
+    if found.get("family") == "entropy":
+        found["loss_settings"] = {"views": 2} | found.get("loss_settings", {})
+    return found
 
 
 def _listed(value: str | list) -> list:
