@@ -80,7 +80,7 @@ class ImageParameters(Parameters):
     joint: bool = parameter(True, "spread all spaces together; False: each alone, to compare")
     adaptive: bool = parameter(False, "adjust λ by dual ascent while training …")
     epsilon: Number = parameter(
-        0.1, "… so that each misalignment is at most this; 1: that of independent views", gt=0
+        0.1, "… so that each misalignment (independent: 1) is at most this", gt=0
     )
     dual_rate: Number = parameter(0.02, "largest step of λ in the dual ascent", ge=0)
     dual_warmup_epochs: Number | None = parameter(
