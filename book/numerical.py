@@ -142,6 +142,8 @@ layouts = {
     "blocks": replace(base, rows=(), latents=paired),
     "room for both": replace(base, rows=(), latents=paired, sizes=(c, *roomy)),
 }
+
+# %%
 sides = {"joint": True, "separate": False}
 trained = {"joint/scalar styles": runs["independent"]}  # the others are trained here
 twins = {
@@ -324,6 +326,8 @@ steep |= dict(steps=2 * config.steps)
 many, several = Latents(10, (1,) * 6, noise=config.noise), Latents(5, (5,), noise=config.noise)
 hard = replace(whole, observed=4 * whole.dim, layers=5, draws=1)
 slight = replace(whole, noise=config.noise / 10)
+
+# %%
 height = {law: replace(apart, latents=replace(whole, law=law)) for law in LAWS if law != "gaussian"}
 height |= {
     "four times the dimensions": replace(apart, latents=hard, steps=2 * config.steps),

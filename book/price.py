@@ -101,13 +101,11 @@ display(Markdown(sentences.made_by("price", config.profile, setup.facts())))
 # of half as many views, or, with batches twice as large, as many steps of as many. Its embedding
 # is as wide as all our spaces together, or as our content space.
 
+
 # %%
-seeds = config.all_seeds
-
-
 def train(name, changes, plain=False):
     """One variation: its whole table into the metrics, its four numbers per seed back."""
-    found = price.measured(setup, name, changes, seeds, plain)
+    found = price.measured(setup, name, changes, config.all_seeds, plain)
     return metrics.add(name, [table for table, _ in found]), [numbers for _, numbers in found]
 
 

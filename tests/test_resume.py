@@ -186,6 +186,7 @@ def test_records_of_version_0_1():
     older = {name: value for name, value in training.items() if name != "compile"}
     images = {"groups": "a,b", "sizes": "8,4,4", "lambdas": "", "lr": 3, "dim": 16, "init": ""}
     today = {"groups": ["a", "b"], "sizes": [8, 4, 4], "lambdas": []}
+    today |= {"content_pairs": "query", "joint": True, "content_spread": 0.0}
     latents = {"sizes": [], "lr": 0.002, "options": [["temperature", 0.7]]}
     for before, now in ((images, today), (latents, latents), ({}, {})):
         old = {"training": older, "experiment": before}

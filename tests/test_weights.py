@@ -229,4 +229,4 @@ def test_a_run_of_version_0_1_is_loaded_not_trained_again(tmp_path, capsys):
     assert "held a complete run with" in out and "now [4, 3, 2]" in out and "groups" not in out
     shutil.copytree(FIXTURE, tmp_path / "b" / "spaces_seed0")
     sprites_setup(**values | {"content_pairs": "all", "out_dir": str(tmp_path / "b")}).fit(0)
-    assert "with content_pairs = query, now all: set aside" in capsys.readouterr().out
+    assert "with content_pairs = 'query', now 'all': set aside" in capsys.readouterr().out
