@@ -235,14 +235,14 @@ def _spectra(run: LatentRun, n: int) -> dict[str, torch.Tensor]:
 def sizes_found(values: Mapping[str, np.ndarray]) -> dict[str, int]:
     """Return the size that each space needs, by the singular values of `spectra`.
 
-    They are counted up to the largest gap, as a ratio, between them or to a thousandth of the
-    first. By the theory the content space depends on as many variables as content has, and content
+    They are counted up to the largest gap, as a ratio, between them or to a hundredth of the first;
+    what is smaller than that counts as that. By the theory the content space depends on as many variables as content has, and content
     and style space together on those of the style too; what a space has beyond this is a function
     of the same variables.
     """
     rank = {}
     for space, found in values.items():
-        with_floor = np.append(found, 0).clip(min=1e-3 * found[0])
+        with_floor = np.append(found, 0).clip(min=1e-2 * found[0])
         rank[space] = 1 + int(np.argmax(with_floor[:-1] / with_floor[1:]))
     content = rank["content"]
     return {s: n if s == "content" else max(1, n - content) for s, n in rank.items()}
