@@ -236,9 +236,9 @@ def sizes_found(values: Mapping[str, np.ndarray]) -> dict[str, int]:
     """Return the size that each space needs, by the singular values of `spectra`.
 
     They are counted up to the largest gap, as a ratio, between them or to a hundredth of the first;
-    what is smaller than that counts as that. By the theory the content space depends on as many variables as content has, and content
-    and style space together on those of the style too; what a space has beyond this is a function
-    of the same variables.
+    what is smaller than that counts as that. By the theory the content space depends on as many
+    variables as content has, and content and style space together on those of the style too; what a
+    space has beyond this is a function of the same variables.
     """
     rank = {}
     for space, found in values.items():
