@@ -117,7 +117,7 @@ beside = metrics.add("beside", price.by_seed(rows))
 display(Markdown(tables.table(beside)))
 
 # %%
-labels, styles = price.content_of(setup), [*price.styles_of(setup)]
+labels, styles = price.content_of(setup), [*setup.views.homes()]
 display(Markdown(tables.compare(table, rivals[price.PLAIN][0], labels + styles)))
 
 # %% [markdown]

@@ -187,9 +187,9 @@ plots.heatmap(vanilla, ["h", "content"], factors, title="plain SSL")
 # Take the content of sprite A (shape and orientation), the appearance of B, and the size and place
 # of C. Which image of a gallery is nearest, if the distances in the three spaces are added? The
 # gallery holds every held-out sprite with one of 100 pairs of size and place, in all shapes, five
-# angles and all colours, so many of its images are nearly right. Plain self-supervision has a
-# single embedding, so all three distances are measured in its $h$. (Row and column `h` do the same
-# with the $h$ of our own network. A green frame marks an image that is right in everything.)
+# angles and all colours; therefore a number of its images are nearly right. Plain self-supervision
+# has a single embedding, so all three distances are measured in its $h$. (Row and column `h` do the
+# same with the $h$ of our own network. A green frame marks an image that is right in everything.)
 
 # %%
 task = swap.swap_task(200, config.seed, size=config.image_size)

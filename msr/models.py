@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -27,10 +28,9 @@ def backbone(
     layers on the flattened input of channels · image_size² numbers.
 
     width: channels of the first layer of the three small ones; the mlp's layers have 8 · width
-    units. stem:
-    of a resnet, "small" (3 × 3, no max-pool), "large", or "auto": small for images below 100 px.
-    A module for colour images keeps these arguments in `made_of`, from which `build` makes it
-    again. Raises ValueError for an unknown name.
+    units. stem: of a resnet, "small" (3 × 3, no max-pool), "large", or "auto": small for images
+    below 100 px. A module for colour images keeps these arguments in `made_of`, from which `build`
+    makes it again. Raises ValueError for an unknown name.
     """
     if name == "cnn":
         net, features = cnn(channels, width)
@@ -57,20 +57,12 @@ def cnn(channels: int = 3, width: int = 64) -> tuple[nn.Module, int]:
     Their widths are 1, 2, 4 and 4 times `width`. The last map is pooled to 2 × 2 and flattened, so
     that h still shows where things are.
     """
-    blocks, before = [], channels
-    for after in (width, 2 * width, 4 * width, 4 * width):
-        blocks.append(block(before, after, stride=2))
-        before = after
-    return _pooled(blocks), 16 * width
+    return _four_blocks(channels, width, stride=2), 16 * width
 
 
 def vgg(channels: int = 3, width: int = 16) -> tuple[nn.Module, int]:
     """Return four Conv-MaxPool-BN-ReLU blocks (after Simonyan & Zisserman 2015), else as `cnn`."""
-    blocks, before = [], channels
-    for after in (width, 2 * width, 4 * width, 4 * width):
-        blocks.append(block(before, after, pool=True))
-        before = after
-    return _pooled(blocks), 16 * width
+    return _four_blocks(channels, width, pool=True), 16 * width
 
 
 def alexnet(channels: int = 3, width: int = 32) -> tuple[nn.Module, int]:
@@ -101,6 +93,12 @@ def block(
         nn.BatchNorm2d(after),
         nn.ReLU(inplace=True),
     ]
+
+
+def _four_blocks(channels: int, width: int, **kind: Any) -> nn.Module:
+    """Return four blocks of 1, 2, 4 and 4 times `width`, pooled. kind: of each, as in `block`."""
+    widths = [channels, width, 2 * width, 4 * width, 4 * width]
+    return _pooled([block(before, after, **kind) for before, after in pairwise(widths)])
 
 
 def _pooled(blocks: Sequence[Sequence[nn.Module]]) -> nn.Module:

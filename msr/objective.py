@@ -138,6 +138,11 @@ class Objective(torch.nn.Module):
         return torch.cat([part[a] for a, _ in pairs]), torch.cat([part[b] for _, b in pairs])
 
 
+def one_for_all(lambdas: Sequence[float]) -> float | list[float] | None:
+    """Return a list of weights as `Objective` takes it: None if empty, a single one as a number."""
+    return lambdas[0] if len(lambdas) == 1 else list(lambdas) or None
+
+
 def content_pairs(n_views: int) -> list[tuple[int, int]]:
     """Return the pairs of views of an image that share content alone, as places in [V, …].
 

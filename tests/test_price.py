@@ -53,13 +53,21 @@ def test_plain_networks_are_as_wide_as_they_say(setup):
     assert weights[0] == 2 * weights[1]
 
 
+def test_weights_of_a_family_are_its_own(tmp_path):
+    given = IMAGENET | {"width": 4, "hidden": "8", "family": "vicreg", "out_dir": str(tmp_path)}
+    setup = price.prepare(price.Parameters(**given))
+    assert price.weights_of(setup) == setup.build(0)[1].lambdas.tolist() == [25.0] * 3
+    thrice = price.studies(setup, ["weight of content"])["weight of content"]["λ × 3"]
+    assert thrice == {"lambdas": [75.0, 25.0, 25.0]}
+
+
 def test_a_variation_is_trained_and_summed_up(setup):
     ((table, row),) = price.measured(setup, "two views", {"loss_settings": {"views": 2}}, [0])
     assert set(row) == set(price.NUMBERS)
     labels = [table["h"][f"{name}_linear"] for name in ("shape", "texture")]
     assert price.content_of(setup) == ["shape_linear", "texture_linear"]
     assert row["h"] == pytest.approx(sum(labels) / 2)
-    leaks = [max(0.0, table["content"][name]) for name in price.styles_of(setup)]
+    leaks = [max(0.0, table["content"][name]) for name in setup.views.homes()]
     assert row["leak"] == pytest.approx(sum(leaks) / len(leaks))
 
 

@@ -33,6 +33,7 @@ class Affine(Transform):
     groups = ("spatial", "affine")
     in_probe = "always"
     strengths = ("degrees", "translate", "zoom", "shear")
+    reads_size = False  # whether `factor` depends on the size of the object
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class Affine(Transform):
         """Return A [B, 2, 2] of the map x_out = place + A (x_in − centre).
 
         It is the identity where `on` is false. size: of each object before this transform [B], as
-        `mass_covariance` has it; only `Size` reads it.
+        `mass_covariance` has it, where a transform of the pipeline `reads_size`; else 0.
         """
         angle, shear = torch.deg2rad(params["angle"]), torch.deg2rad(params["shear"])
         cos, sin = angle.cos(), angle.sin()
@@ -135,7 +136,8 @@ def warp(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params]
     """
     padding, own = transforms[0].padding, transforms[0].centre == "mass"
     centre = mass_centre(x) if own else x.new_zeros(len(x), 2)
-    covariance = mass_covariance(x, centre) if own else x.new_zeros(len(x), 2, 2)
+    sized = own and any(transform.reads_size for transform in transforms)
+    covariance = mass_covariance(x, centre) if sized else x.new_zeros(len(x), 2, 2)
     A, at = torch.eye(2, device=x.device), centre
     for transform, p in zip(transforms, params, strict=True):
         size = (A @ covariance * A).sum(dim=(1, 2)).sqrt()  # √trace(A C Aᵀ)
@@ -273,6 +275,7 @@ class Size(Affine):
     """
 
     name = "zoom"
+    reads_size = True
 
     def __init__(
         self, between: tuple[float, float] = (0.1, 0.2), p: float = 1.0, padding: Padding = "zeros"

@@ -162,21 +162,27 @@ def filled(asked: FolderParameters, device: torch.device) -> Any:
     preset = preset | ({"augmentation": "shapes"} if rendered else {})
     if len(asked.groups) != 2 or asked.family not in ("", preset["family"]):
         preset = preset | {"lambdas": ()}  # chosen for this family and two styles
-    empty = {name: value for name, value in preset.items() if not getattr(asked, name, True)}
-    usual = {
-        "warmup_epochs": min(preset["warmup_epochs"], asked.epochs / 10),
-        "content_spread": preset["content_spread"],
-    }
-    for name, value in usual.items():  # 0 is a value of these, None is empty
-        given = getattr(asked, name)
-        empty[name] = value if given is None else given
+    preset = preset | {"warmup_epochs": min(preset["warmup_epochs"], asked.epochs / 10)}
+    empty = {name: value for name, value in preset.items() if is_empty(asked, name)}
     config = asked.change(**empty, data_dir=data_dir, image_size=size)
-    as_usual = (config.optimizer, config.family) == (preset["optimizer"], preset["family"])
-    if not asked.lr and not as_usual:
+    usual = (config.optimizer, config.family) == (preset["optimizer"], preset["family"])
+    if not asked.lr and not usual:
         config = config.change(lr=LR[config.optimizer])
     if not asked.sizes and len(config.groups) != 2:
         config = config.change(sizes=even_sizes(preset["dim"], len(config.groups)))
     return config
+
+
+def is_empty(asked: FolderParameters, name: str) -> bool:
+    """Return whether a parameter of this name was left empty; False if there is none.
+
+    Where None stands for empty, 0 is a value.
+    """
+    known = type(asked).model_fields
+    if name not in known:
+        return False
+    value = getattr(asked, name)
+    return value is None if known[name].default is None else not value
 
 
 def load_data(plan: Plan, asked: FolderParameters, probe_images: int) -> Setup:

@@ -14,7 +14,7 @@ from msr import models
 from msr.data.latents import Latents, LatentViews, Stream
 from msr.experiments import limits
 from msr.experiments.measures import ALL, LatentRun, of_seed, r2
-from msr.objective import ContentPairs, Objective
+from msr.objective import ContentPairs, Objective, one_for_all
 from msr.spaces import Spaces
 from msr.train import Progress, Training, fit, pick_device
 from msr.train.settings import Precision
@@ -95,12 +95,10 @@ def build(setting: Setting, seed: int) -> tuple[models.MultiSpace, Objective]:
 
     limits.network(encode, device, spaces.dim, "a smaller width or depth")
     encoder = encode()
-    several = list(setting.lambdas) or None
-    weights = setting.lambdas[0] if len(setting.lambdas) == 1 else several
     objective = Objective(
         setting.family,
         spaces,
-        weights,
+        one_for_all(setting.lambdas),
         content_pairs=setting.content_pairs,
         joint=setting.joint,
         **dict(setting.options),

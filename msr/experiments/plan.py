@@ -11,7 +11,7 @@ import torch
 from msr import dist, models, weights
 from msr.experiments import limits
 from msr.experiments.image_parameters import ImageParameters
-from msr.objective import Objective
+from msr.objective import Objective, one_for_all
 from msr.spaces import Spaces
 from msr.train import Training
 from msr.views import Views
@@ -108,11 +108,10 @@ class Plan:
         model = models.build(**self.network(vanilla))
         if c.init:
             weights.begin_from(model, c.init)
-        lambdas = list(c.lambdas[:1] if vanilla else c.lambdas) or None
         objective = Objective(
             c.family,
             model.spaces,
-            lambdas[0] if lambdas and len(lambdas) == 1 else lambdas,
+            one_for_all(c.lambdas[:1] if vanilla else c.lambdas),
             self.views.paired and not vanilla,
             0.0 if vanilla else c.content_spread or 0.0,
             c.content_pairs,

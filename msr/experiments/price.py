@@ -6,7 +6,6 @@ Each variation is the experiment on images with one change; plain self-supervisi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from msr.config import Whole, Words, choose
 from msr.experiments import imagenet
 from msr.experiments.parameters import Seed, parameter
 from msr.experiments.setup import ImageRun, Row, Setup
+from msr.losses import FAMILIES
 from msr.report.verdict import Verdict, paired
 
 Changes = dict[str, Any]  # {parameter: value}
@@ -39,14 +39,15 @@ class Parameters(imagenet.Parameters):
     )
 
 
+prepare = imagenet.prepare
+
+
 def vary(setup: Setup, folder: str, **changes: Any) -> Setup:
     """Return the same experiment with some parameters changed; the data are shared.
 
     folder: where it is saved, inside out_dir. Do not change the parameters that decide the data.
     """
-    out_dir = str(Path(setup.asked.out_dir) / folder)
-    asked: Any = setup.asked.change(**changes, out_dir=out_dir)
-    return replace(setup, **vars(imagenet.plan(asked)), asked=asked)
+    return setup.vary(imagenet.plan, **changes, out_dir=str(Path(setup.asked.out_dir) / folder))
 
 
 def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Changes]]:
@@ -57,8 +58,7 @@ def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Cha
     """
     c = setup.config
     content, *styles = c.sizes
-    weights = list(c.lambdas or [1.0])
-    weights = weights if len(weights) > 1 else weights * len(c.sizes)
+    weights = weights_of(setup)
     hidden, batch = list(c.hidden), c.batch_size
 
     def weighted(factor: float) -> Changes:
@@ -108,11 +108,16 @@ def rivals(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Changes]:
     found: dict[str, Changes] = {PLAIN: {}}
     if content != width and min(narrow) > 0:
         found[f"{PLAIN}, {content} dimensions"] = {"sizes": narrow}
-    weight = (c.lambdas or [1.0])[0]
     return found | {
         f"{PLAIN}, batches twice as large": {"batch_size": 2 * c.batch_size},
-        f"{PLAIN}, spread twice as heavy": {"lambdas": [weight / 2]},
+        f"{PLAIN}, spread twice as heavy": {"lambdas": [weights_of(setup)[0] / 2]},
     }
+
+
+def weights_of(setup: Setup) -> list[float]:
+    """Return the weight λ of each space, content first; the family's own unless they are given."""
+    given = list(setup.config.lambdas) or [FAMILIES[setup.config.family].weight]
+    return given if len(given) > 1 else given * len(setup.config.sizes)
 
 
 # ------------------------------------------------------------------------------------- measures
@@ -124,13 +129,8 @@ def content_of(setup: Setup) -> list[str]:
     Labels that some augmentation changes, such as colour, are style. A user's classes count as
     content.
     """
-    changed = {f for t in setup.views.query.transforms.values() for f in t.changes}
-    return [f"{name}_linear" for name in setup.val.labels if name not in changed]
-
-
-def styles_of(setup: Setup) -> dict[str, str]:
-    """Return {target of a style probe: its space} for the targets of the style spaces."""
-    return setup.views.homes()
+    homes = setup.views.homes(setup.val.labels)
+    return [f"{name}_linear" for name in setup.val.labels if homes.get(name) == "content"]
 
 
 def summary(setup: Setup, run: ImageRun) -> Row:
@@ -140,7 +140,7 @@ def summary(setup: Setup, run: ImageRun) -> Row:
     the backbone's features and of the content space. `style`: mean R² of the style probes, each
     from h. `leak`: their mean R² from the content space; a negative R² counts as 0.
     """
-    table, labels, styles = run.table, content_of(setup), list(styles_of(setup))
+    table, labels, styles = run.table, content_of(setup), list(setup.views.homes())
 
     def mean(space: str, columns: Sequence[str]) -> float:
         return float(np.mean([max(0.0, table[space][name]) for name in columns]))
@@ -190,6 +190,3 @@ def effects(
         )
         for number in NUMBERS
     }
-
-
-prepare = imagenet.prepare

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,15 @@ class Setup(Plan):
     asked: ImageParameters = field(kw_only=True)  # the parameters as they were given
     # the splits that `readable` returned, by the identity of what it was given
     kept: dict[int, tuple[Images, Images]] = field(default_factory=dict, kw_only=True, repr=False)
+
+    def vary(self, plan: Callable[[Any], Plan], **changes: Any) -> Setup:
+        """Return the same experiment with some parameters changed; the data are shared.
+
+        plan: makes the plan of the experiment from its parameters. Do not change the parameters
+        that decide the data: the images are not loaded again.
+        """
+        asked = self.asked.change(**changes)
+        return replace(self, **vars(plan(asked)), asked=asked)
 
     def fit(self, seed: int, vanilla: bool = False, progress: bool = True) -> ImageRun:
         """Train one model; its log and weights go to a folder in out_dir.

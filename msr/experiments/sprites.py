@@ -158,8 +158,7 @@ def vary(setup: Setup, **changes: Any) -> Setup:
     Do not change the parameters that decide the data (max_images, image_size, continuous, npz):
     the sprites are not rendered again.
     """
-    config = Parameters(**setup.asked.model_dump() | changes)
-    return Setup(**vars(setup) | vars(planned(config)) | {"asked": config})
+    return setup.vary(planned, **changes)
 
 
 def study(setup: Setup, seed: int, folder: str, **changes: Any) -> dict[str, Row]:
