@@ -25,7 +25,7 @@
 # %% tags=["parameters", "hide-input"]
 data_dir = ""  # folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes
 image_size = 0  # pixels a side; 0: rendered 48, a named set's own, else 64 (GPU: 224)
-epochs = 15  # passes over the training images
+epochs = 8  # passes over the training images
 seeds = 3  # number of independent runs; tables show mean ± std
 studies = []  # studies to run, such as ["objective"]; empty: all
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
@@ -81,11 +81,11 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from msr.experiments import price
-from msr.report import Metrics, plots, sentences, tables
+from msr.report import Metrics, plots, price_plots, sentences, tables
 
 config = price.Parameters.read(globals())
 setup = price.prepare(config)
-cells = price.studies(setup, config.studies)
+cells = price.cells(setup, config.studies)
 metrics = Metrics("price", setup.config.model_dump(), setup.device, config.out_dir)
 display(Markdown(sentences.made_by("price", config.profile, setup.facts())))
 
@@ -102,23 +102,26 @@ display(Markdown(sentences.made_by("price", config.profile, setup.facts())))
 # is as wide as all our spaces together, or as our content space.
 
 
+# %% [markdown]
+# The same network **trained on labels**, of all that the probes predict, is a bound: where it loses
+# too, no self-supervision of this size can be expected to keep everything.
+
 # %%
-def train(name, changes, plain=False):
-    """One variation: its whole table into the metrics, its four numbers per seed back."""
-    found = price.measured(setup, name, changes, config.all_seeds, plain)
-    return metrics.add(name, [table for table, _ in found]), [numbers for _, numbers in found]
-
-
-table, default = train("default", {})
-others = price.rivals(setup, config.studies)
-rivals = {name: train(name, changes, True) for name, changes in others.items()}
-rows = {"default": default} | {name: numbers for name, (_, numbers) in rivals.items()}
-beside = metrics.add("beside", price.by_seed(rows))
+found = price.measured(setup, cells, config.all_seeds)
+for name, runs in found.items():
+    metrics.add(name, [table for table, _ in runs])
+numbers = {name: [row for _, row in runs] for name, runs in found.items()}
+rivals = [name for name, cell in cells.items() if cell.kind != "spaces"]
+beside = metrics.add("beside", price.by_seed({k: numbers[k] for k in ["default", *rivals]}))
 display(Markdown(tables.table(beside)))
 
 # %%
 labels, styles = price.content_of(setup), [*setup.views.homes()]
-display(Markdown(tables.compare(table, rivals[price.PLAIN][0], labels + styles)))
+display(
+    Markdown(
+        tables.compare(metrics.tables["default"], metrics.tables[price.PLAIN], labels + styles)
+    )
+)
 
 # %% [markdown]
 # ## One change at a time
@@ -132,27 +135,38 @@ display(Markdown(tables.compare(table, rivals[price.PLAIN][0], labels + styles))
 # - **epochs**: two and four times as many. What vanishes with them was compute.
 
 # %%
-numbers = {"default": default}
-for study, variations in cells.items():
-    for name, changes in variations.items():
-        if name not in numbers:
-            numbers[name] = train(name, changes)[1]
+for study, variations in price.studies(setup, config.studies).items():
     metrics.add(study, price.by_seed({name: numbers[name] for name in variations}))
-display(plots.dots({study: metrics.tables[study] for study in cells}, price.NUMBERS))
+studies = {study: metrics.tables[study] for study in price.studies(setup, config.studies)}
+plots.dots(studies, price.NUMBERS)
 
 # %%
-changed = {name: some for name, some in numbers.items() if name != "default"}
-display(Markdown(tables.verdicts(price.effects(default, changed))))
+ours = {k: v for k, v in numbers.items() if cells[k].kind == "spaces" and k != "default"}
+display(Markdown(tables.verdicts(price.effects(numbers["default"], ours))))
 
 # %% [markdown]
-# ## The trade-off
+# ## Compute, capacity, or a trade-off?
 #
-# Each point is one variation: what h knows of style, against what h knows of content. A real
+# Ours minus plain self-supervision, paired by seed. A price that vanishes with epochs was one of
+# compute; one that grows as the backbone narrows is one of capacity.
+
+# %%
+display(Markdown(tables.verdicts(price.prices(numbers))))
+
+# %% [markdown]
+# Each point is one network: what h knows of style, against what h knows of content. A real
 # trade-off would show as a front that falls to the right.
 
 # %%
-everything = metrics.add("everything", price.by_seed(numbers | rows))
-plots.tradeoff(everything, "style", ["h", "content"])
+everything = metrics.add("everything", price.by_seed(numbers))
+kinds = {
+    "ours, one change": list(ours),
+    "ours": ["default"],
+    price.PLAIN: [name for name in rivals if cells[name].kind == "plain"],
+    price.BOUND: [name for name in rivals if name == price.BOUND],
+}
+named = ["default", price.PLAIN, *kinds[price.BOUND], *({"separate spreads"} & {*ours})]
+price_plots.front(everything, "style", ["h", "content"], kinds, named)
 
 # %% [markdown]
 # ## Limitations

@@ -62,7 +62,7 @@ def test_weights_of_a_family_are_its_own(tmp_path):
 
 
 def test_a_variation_is_trained_and_summed_up(setup):
-    ((table, row),) = price.measured(setup, "two views", {"loss_settings": {"views": 2}}, [0])
+    table, row = price.one(setup, "two views", price.Cell({"loss_settings": {"views": 2}}), 0)
     assert set(row) == set(price.NUMBERS)
     labels = [table["h"][f"{name}_linear"] for name in ("shape", "texture")]
     assert price.content_of(setup) == ["shape_linear", "texture_linear"]

@@ -5,22 +5,38 @@ Each variation is the experiment on images with one change; plain self-supervisi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
+from sklearn.utils.parallel import Parallel, delayed
 
 from msr.config import Whole, Words, choose
-from msr.experiments import imagenet
+from msr.experiments import imagenet, supervised
 from msr.experiments.parameters import Seed, parameter
-from msr.experiments.setup import ImageRun, Row, Setup
+from msr.experiments.setup import Row, Setup
 from msr.losses import FAMILIES
 from msr.report.verdict import Verdict, paired
+from msr.train import Progress
 
 Changes = dict[str, Any]  # {parameter: value}
-PLAIN = "plain SSL"
+Table = dict[str, Row]  # {space: {target: score}}
+PLAIN, BOUND = "plain SSL", "trained on labels"
+AT_ONCE = 8  # the most cells that are trained at once
 NUMBERS = ("h", "content", "style", "leak")  # the columns of `summary`
+
+
+class Cell(NamedTuple):
+    """One variation of the experiment: the parameters that it changes, and what is trained.
+
+    kind: the spaces, plain self-supervision, or the same network on labels (`supervised`).
+    """
+
+    changes: Changes
+    kind: Literal["spaces", "plain", "labels"] = "spaces"
 
 
 class Parameters(imagenet.Parameters):
@@ -29,7 +45,7 @@ class Parameters(imagenet.Parameters):
     NAME: ClassVar[str] = "price"
     FIRST: ClassVar[tuple[str, ...]] = ("data_dir", "image_size", "epochs", "seeds", "studies")
 
-    epochs: Whole = parameter(15, "passes over the training images", decides=False, ge=1)
+    epochs: Whole = parameter(8, "passes over the training images", decides=False, ge=1)
     seed: Seed = parameter(
         40, "seed of the first run; the others take the next ones", decides=False
     )
@@ -60,6 +76,8 @@ def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Cha
     content, *styles = c.sizes
     weights = weights_of(setup)
     hidden, batch = list(c.hidden), c.batch_size
+    other, half = "alexnet" if c.backbone == "cnn" else "cnn", "half as wide"
+    thin = max(1, c.width // 2)
 
     def weighted(factor: float) -> Changes:
         return {"lambdas": [weights[0] * factor, *weights[1:]]}
@@ -80,8 +98,7 @@ def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Cha
         "weight of content": {"default": {}}
         | {f"λ × {factor:g}": weighted(factor) for factor in (1 / 3, 3)},
         "projector": {"default": {}, "one layer more": {"hidden": [*hidden, hidden[-1]]}},
-        "backbone": {"default": {}}
-        | {name: {"backbone": name} for name in ("cnn", "vgg") if name != c.backbone},
+        "backbone": {"default": {}, other: {"backbone": other}, half: {"width": thin}},
         "epochs": {"default": {}} | {f"× {n}": {"epochs": n * c.epochs} for n in (2, 4)},
     }
     if c.family == "entropy":
@@ -95,9 +112,10 @@ def rivals(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Changes]:
     """Return the forms of plain self-supervision to compare with, {name: what it changes}.
 
     They are as wide as all our spaces together, or as the content space; with batches of as many
-    images, so half as many views, or of as many views; and with the weight of the spread doubled,
-    as ours has a further spread of content. wanted: names of studies; only the first form is left
-    if PLAIN is not among them; empty: all.
+    images, so half as many views, or of as many views; with the weight of the spread doubled, as
+    ours has a further spread of content; with a backbone half as wide; and trained four times as
+    long. wanted: names of studies; only the first form is left if PLAIN is not among them; empty:
+    all.
     """
     if wanted and PLAIN not in wanted:
         return {PLAIN: {}}
@@ -111,7 +129,21 @@ def rivals(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Changes]:
     return found | {
         f"{PLAIN}, batches twice as large": {"batch_size": 2 * c.batch_size},
         f"{PLAIN}, spread twice as heavy": {"lambdas": [weights_of(setup)[0] / 2]},
+        f"{PLAIN}, half as wide": {"width": max(1, c.width // 2)},
+        f"{PLAIN}, epochs × 4": {"epochs": 4 * c.epochs},
     }
+
+
+def cells(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Cell]:
+    """Return all that is trained, {name: cell}: the default, its variations, its rivals, the bound.
+
+    The bound by labels is left out where the images have none of content. wanted: as in `studies`.
+    """
+    found = {"default": Cell({})}
+    for variations in studies(setup, wanted).values():
+        found |= {name: Cell(changes) for name, changes in variations.items()}
+    found |= {name: Cell(changes, "plain") for name, changes in rivals(setup, wanted).items()}
+    return found | ({BOUND: Cell({}, "labels")} if content_of(setup) else {})
 
 
 def weights_of(setup: Setup) -> list[float]:
@@ -133,16 +165,19 @@ def content_of(setup: Setup) -> list[str]:
     return [f"{name}_linear" for name in setup.val.labels if homes.get(name) == "content"]
 
 
-def summary(setup: Setup, run: ImageRun) -> Row:
+def summary(setup: Setup, table: Table) -> Row:
     """Return the table of a run as four numbers: h, content, style, leak.
 
     `h`, `content`: mean accuracy of the labels of content (see `content_of`), by a linear probe of
     the backbone's features and of the content space. `style`: mean R² of the style probes, each
     from h. `leak`: their mean R² from the content space; a negative R² counts as 0.
+    What the table lacks is nan.
     """
-    table, labels, styles = run.table, content_of(setup), list(setup.views.homes())
+    labels, styles = content_of(setup), list(setup.views.homes())
 
     def mean(space: str, columns: Sequence[str]) -> float:
+        if space not in table:
+            return math.nan
         return float(np.mean([max(0.0, table[space][name]) for name in columns]))
 
     return {
@@ -154,19 +189,39 @@ def summary(setup: Setup, run: ImageRun) -> Row:
 
 
 def measured(
-    setup: Setup, name: str, changes: Mapping[str, Any], seeds: Sequence[int], plain: bool = False
-) -> list[tuple[dict[str, Row], Row]]:
-    """Train one variation for every seed; return the table and the summary of each.
+    setup: Setup, cells: Mapping[str, Cell], seeds: Sequence[int]
+) -> dict[str, list[tuple[Table, Row]]]:
+    """Train and probe every cell for every seed; return the table and the summary of each.
 
-    plain: train plain self-supervision.
+    On a CPU, as many cells as there are cores (at most `AT_ONCE`) are trained at once, each in a
+    process of its own with one thread. Networks and scores that out_dir holds are used again.
     """
-    cell = vary(setup, name, **changes)
-    found = []
-    for seed in seeds:
-        run = cell.fit(seed, vanilla=plain, progress=False)
-        table = cell.probe(run)
-        found.append((table, summary(cell, run)))
+    jobs = [(name, seed) for name in cells for seed in seeds]
+    alone = setup.device.type != "cpu" or setup.config.devices > 1
+    at_once = 1 if alone else min(AT_ONCE, effective_n_jobs(-1))
+    workers = Parallel(n_jobs=at_once, return_as="generator")
+    done = workers(delayed(one)(setup, name, cells[name], seed) for name, seed in jobs)
+    found: dict[str, list[tuple[Table, Row]]] = {name: [] for name in cells}
+    with Progress(len(jobs), "networks") as bar:
+        for count, ((name, seed), result) in enumerate(zip(jobs, done), start=1):
+            found[name].append(result)
+            bar.update(count, f"{name}, seed {seed}", end_of_epoch=True)
     return found
+
+
+def one(setup: Setup, name: str, cell: Cell, seed: int) -> tuple[Table, Row]:
+    """Train and probe one cell for one seed; return its table and summary.
+
+    Of a network that is trained on labels only h is scored. name: of its folder in out_dir.
+    """
+    varied = vary(setup, name, **cell.changes)
+    if cell.kind == "labels":
+        run = supervised.fit(varied, seed)
+        table = {"h": varied.probe(run)["h"]}
+    else:
+        run = varied.fit(seed, vanilla=cell.kind == "plain", progress=False)
+        table = varied.probe(run)
+    return table, summary(varied, table)
 
 
 def by_seed(rows: Mapping[str, Sequence[Row]]) -> list[dict[str, Row]]:
@@ -186,6 +241,30 @@ def effects(
             {
                 name: [ours[number] - base[number] for ours, base in zip(rows, default)]
                 for name, rows in changed.items()
+            }
+        )
+        for number in NUMBERS
+    }
+
+
+def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]]:
+    """Return {number: {setting: verdict}} on ours minus plain self-supervision in that setting.
+
+    The settings are the default, four times the epochs, and a backbone half as wide, of those that
+    were trained: a price that vanishes with epochs was one of compute, one that grows as the
+    backbone narrows one of capacity. numbers: {cell: one Row per seed}.
+    """
+    both = {
+        "default": ("default", PLAIN),
+        "epochs × 4": ("× 4", f"{PLAIN}, epochs × 4"),
+        "half as wide": ("half as wide", f"{PLAIN}, half as wide"),
+    }
+    trained = {name: pair for name, pair in both.items() if set(pair) <= set(numbers)}
+    return {
+        number: paired(
+            {
+                name: [a[number] - b[number] for a, b in zip(numbers[ours], numbers[plain])]
+                for name, (ours, plain) in trained.items()
             }
         )
         for number in NUMBERS

@@ -16,6 +16,7 @@ from msr.data.images import in_memory
 from msr.experiments import processes
 from msr.experiments.image_parameters import ImageParameters
 from msr.experiments.plan import Plan
+from msr.experiments.remembered import of_images, remembered
 from msr.objective import Objective
 from msr.report import Facts
 from msr.train import fit
@@ -40,6 +41,7 @@ class ImageRun(Run):
     """One model trained on images, with the views that it was trained on."""
 
     views: Views = field(kw_only=True)
+    folder: Path | None = field(default=None, kw_only=True)  # where it is saved
 
 
 def embed(run: ImageRun, split: Images, num_workers: int = 0) -> evaluate.Features:
@@ -101,7 +103,7 @@ class Setup(Plan):
             total = training.epochs * (len(self.train) // training.batch_size)
             worker = processes.Worker(self.asked, seed, name, folder, title, total)
             log = processes.train(worker, model, objective, progress)
-            return ImageRun(model, objective, seed, log, views=views)
+            return ImageRun(model, objective, seed, log, views=views, folder=folder)
         batches = Batches(self.train, training.batch_size, seed, self.device, self.workers)
         listing = {"listing": self.train.listing} if self.train.listing else {}
         whole = {"whole": True} if self.train.inspection else {}  # 0.2 knew centre squares only
@@ -115,7 +117,7 @@ class Setup(Plan):
             model, objective, views, batches, training, folder, title, progress, record, fresh
         )
         self._report_files(folder, title)
-        return ImageRun(model, objective, seed, log, views=views)
+        return ImageRun(model, objective, seed, log, views=views, folder=folder)
 
     def _report_files(self, folder: Path, title: str) -> None:
         """Write next to the weights which files were skipped or converted; rank 0 writes."""
@@ -174,18 +176,24 @@ class Setup(Plan):
     def probe(self, run: ImageRun) -> dict[str, Row]:
         """Return {space: {target: score}} of the label, factor and style probes of every space.
 
-        The table is also kept in `run.table`. Scores as in `evaluate.label_probes` and
-        `evaluate.style_scores`; see also `side_by_side`.
+        The table is also kept in `run.table`, and beside the run's weights (see `remembered`).
+        Scores as in `evaluate.label_probes` and `evaluate.style_scores`; see also `side_by_side`.
         """
         train, val = self.readable(self.train_probe), self.readable(self.val_probe)
-        normalise, workers = run.objective.frozen_normalise, self.workers
-        fit, held_out = (
-            evaluate.drawn(run.model, run.views, split, part, normalise, run.seed, workers)
-            for part, split in enumerate((train, val))
-        )
-        labels = evaluate.label_probes(fit.plain, held_out.plain, train, val)
-        styles = evaluate.style_scores(run.views, fit, held_out)
-        run.table = {space: side_by_side(labels[space], styles[space]) for space in labels}
+        about = [str(run.seed), repr(run.views.query.transforms), run.objective.family]
+        about += [repr(run.objective.spaces), *map(of_images, (train, val))]
+
+        def measure() -> dict[str, Row]:
+            normalise, workers = run.objective.frozen_normalise, self.workers
+            fit, held_out = (
+                evaluate.drawn(run.model, run.views, split, part, normalise, run.seed, workers)
+                for part, split in enumerate((train, val))
+            )
+            labels = evaluate.label_probes(fit.plain, held_out.plain, train, val)
+            styles = evaluate.style_scores(run.views, fit, held_out)
+            return {space: side_by_side(labels[space], styles[space]) for space in labels}
+
+        run.table = remembered(run.folder, about, measure)
         return run.table
 
     def inputs(self, seed: int) -> dict[str, Row]:
