@@ -91,13 +91,13 @@ def lift(x: np.ndarray, functions: int = 500, sizes: Sequence[int] = ()) -> Feat
 
     The functions are Nyström features of a Gaussian kernel, whose width is the root of half of the
     total variance; its centres are drawn from the rows by seed 0. There are `functions` of them,
-    but at most as many as rows that are not held out (see `held_out`). The columns are divided by the root of their total variance, so that a
-    penalty weighs them as it weighs the functions. sizes: the numbers of columns of the spaces, if
-    x is several spaces side by side. Then half as many functions of each space alone are added,
-    since in the distance over all columns the larger spaces hide what a small one encodes. x: read
-    for its shape and variance only; the result is not fitted yet.
+    but at most as many as there are rows that are not held out (see `held_out`). The columns are
+    divided by the root of their total variance, so that a penalty weighs them as it weighs the
+    functions. sizes: the numbers of columns of the spaces, if x is several spaces side by side.
+    Then half as many functions of each space alone are added, since in the distance over all
+    columns the larger spaces hide what a small one encodes. x: read for its shape and variance
+    only; the result is not fitted yet.
     """
-
     rows = len(x) - (int(held_out(len(x)).sum()) if len(x) >= FEWEST else 0)
 
     def kernel(columns: slice, n: int) -> Pipeline:

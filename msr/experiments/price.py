@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from msr.config import Whole, Words, choose
@@ -25,7 +24,6 @@ from msr.train import Progress
 Changes = dict[str, Any]  # {parameter: value}
 Table = dict[str, Row]  # {space: {target: score}}
 PLAIN, BOUND = "plain SSL", "trained on labels"
-AT_ONCE = 8  # the most cells that are trained at once
 NUMBERS = ("h", "content", "style", "leak")  # the columns of `summary`
 
 
@@ -193,13 +191,12 @@ def measured(
 ) -> dict[str, list[tuple[Table, Row]]]:
     """Train and probe every cell for every seed; return the table and the summary of each.
 
-    On a CPU, as many cells as there are cores (at most `AT_ONCE`) are trained at once, each in a
-    process of its own with one thread. Networks and scores that out_dir holds are used again.
+    On a CPU, as many cells as there are cores are trained at once, each in a process of its own
+    with one thread. Networks and scores that out_dir holds are used again.
     """
     jobs = [(name, seed) for name in cells for seed in seeds]
     alone = setup.device.type != "cpu" or setup.config.devices > 1
-    at_once = 1 if alone else min(AT_ONCE, effective_n_jobs(-1))
-    workers = Parallel(n_jobs=at_once, return_as="generator")
+    workers = Parallel(n_jobs=1 if alone else -1, return_as="generator")
     done = workers(delayed(one)(setup, name, cells[name], seed) for name, seed in jobs)
     found: dict[str, list[tuple[Table, Row]]] = {name: [] for name in cells}
     with Progress(len(jobs), "networks") as bar:
