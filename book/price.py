@@ -137,8 +137,8 @@ display(
 # %%
 for study, variations in price.studies(setup, config.studies).items():
     metrics.add(study, price.by_seed({name: numbers[name] for name in variations}))
-studies = {study: metrics.tables[study] for study in price.studies(setup, config.studies)}
-plots.dots(studies, price.NUMBERS)
+panels = {study: metrics.tables[study] for study in price.studies(setup, config.studies)}
+plots.dots(panels, price.NUMBERS)
 
 # %%
 ours = {k: v for k, v in numbers.items() if cells[k].kind == "spaces" and k != "default"}

@@ -101,9 +101,38 @@ def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Cha
     }
     if c.family == "entropy":
         found["objective"]["entropy of two views"] = {"loss_settings": {"views": 2}}
+    if c.family == "simclr" and "denominator" not in c.loss_settings:
+        changed = {"loss_settings": c.loss_settings | {"denominator": "ntxent"}}
+        found["denominator"] = {"default": {}, "views of an image apart": changed}
+    found["sharing"] = {"default": {}} | sharing(setup)
     for name in wanted:
         choose("study", name, [*found, PLAIN])
     return {name: some for name, some in found.items() if name in (wanted or found)}
+
+
+def sharing(setup: Setup) -> dict[str, Changes]:
+    """Return variations of what views share: one key per image, and flips as a group of their own.
+
+    A single key makes as many views of more passes over the images.
+    """
+    c, views = setup.config, setup.views
+    found: dict[str, Changes] = {}
+    if not c.paired:
+        longer = math.ceil(c.epochs * views.n_views / 2)
+        found["one key per image"] = {"paired": True, "epochs": longer}
+    if {"crop", "flip"} == set(views.members.get("spatial", ())):
+        groups = [
+            g for name in c.groups for g in (["crop", "flip"] if name == "spatial" else [name])
+        ]
+        at = c.groups.index("spatial") + 1  # of its size and its weight
+        flips = max(1, c.sizes[at] // 4)
+        weights = weights_of(setup)
+        found["flips apart"] = {
+            "groups": groups,
+            "sizes": [*c.sizes[: at + 1], flips, *c.sizes[at + 1 :]],
+            "lambdas": [*weights[: at + 1], weights[at], *weights[at + 1 :]],
+        }
+    return found
 
 
 def rivals(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Changes]:

@@ -1,0 +1,138 @@
+"""Photographs: the method, its rivals and single changes on a set of images that you bring.
+
+The book has no photographs to train on. Without a folder its page shows the numbers of an earlier
+run of the same notebook, which are kept with the book.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import field_validator
+
+from msr.config import Place, Whole, Words
+from msr.experiments import price, transfer
+from msr.experiments.parameters import Seed, parameter
+from msr.experiments.setup import Row, Setup
+from msr.report import Metrics, sentences
+
+MAIN, PLAIN, BOUND = "default", price.PLAIN, price.BOUND  # three of the tables
+
+
+class Parameters(price.Parameters):
+    """The parameters of book/photographs.ipynb: those of book/price.ipynb, and tasks."""
+
+    NAME: ClassVar[str] = "photographs"
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "data_dir",
+        "image_size",
+        "epochs",
+        "seeds",
+        "studies",
+        "tasks",
+        "out_dir",
+    )
+
+    epochs: Whole = parameter(10, "passes over the training images", decides=False, ge=1)
+    seed: Seed = parameter(
+        60, "seed of the first run; the others take the next ones", decides=False
+    )
+    out_dir: str = parameter(
+        "runs/photographs", "weights, logs and metrics.json go here", decides=False
+    )
+    studies: Words = parameter(
+        ("denominator", "sharing"), "studies to run, as in book/price.ipynb", decides=False
+    )
+    tasks: Words = parameter(
+        (), 'other images to judge on, ["spatial:FOLDER", …], as in transfer', decides=False
+    )
+    task_images: Whole = parameter(
+        1000,
+        "images of each task to fit on, and as many to score on",
+        decides=False,
+        ge=50,
+        le=10**6,
+    )
+    reference: Place = parameter(
+        "book/reference/photographs.json",
+        "metrics to show where data_dir is empty",
+        decides=False,
+    )
+
+    @field_validator("tasks")
+    @classmethod
+    def _known_kinds(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        transfer.parse(tasks)
+        return tasks
+
+
+def record(config: Parameters) -> dict[str, Any]:
+    """Return the content of metrics.json: of a run on `data_dir`, else of the reference.
+
+    Beside its tables it has "about", the lines on what was run, "content" and "styles", the targets
+    of either kind, and "tasks", {task: kind}. Raises ValueError, one line, for images without
+    classes, and for a reference that cannot be read.
+    """
+    if config.data_dir:
+        return run(config)
+    try:
+        return json.loads(Path(config.reference).read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"reference '{config.reference}' cannot be read ({error}); give the metrics.json of a "
+            "run of this notebook, or data_dir, to make one"
+        ) from None
+
+
+def run(config: Parameters) -> dict[str, Any]:
+    """Train every cell on the images in `data_dir`; return what is written to metrics.json."""
+    transfer.check(config.tasks)
+    setup = price.prepare(config)
+    if not price.content_of(setup):
+        raise ValueError(f"the images in '{config.data_dir}' have no classes; give class folders")
+    cells, seeds = price.cells(setup, config.studies), config.all_seeds
+    metrics = Metrics(config.NAME, setup.config.model_dump(), setup.device, config.out_dir)
+    found = price.measured(setup, cells, seeds)
+    for name, some in found.items():
+        metrics.add(name, [table for table, _ in some])
+    numbers = {name: [row for _, row in some] for name, some in found.items()}
+    metrics.add("beside", price.by_seed(numbers))
+    metrics.add("inputs", [setup.inputs(config.seed)])
+    kinds = judged(setup, config, metrics)
+    metrics.record |= {
+        "about": sentences.made_by(config.NAME, config.profile, setup.facts()),
+        "content": price.content_of(setup),
+        "styles": list(setup.views.homes()),
+        "studies": {k: list(v) for k, v in price.studies(setup, config.studies).items()},
+        "tasks": kinds,
+    }
+    metrics.write()
+    return metrics.record
+
+
+def judged(setup: Setup, config: Parameters, metrics: Metrics) -> dict[str, str]:
+    """Judge our default and plain networks on the tasks, into metrics; return {task: its kind}.
+
+    The tables are "tasks" and "plain tasks", as those of `transfer.evaluate`.
+    """
+    side, n, workers = setup.config.image_size, config.task_images, setup.workers
+    wanted = transfer.parse(config.tasks)
+    tasks = [t for kind, where in wanted for t in transfer.folders(kind, where, side, n, workers)]
+    for name, cell, plain in (("tasks", MAIN, False), ("plain tasks", PLAIN, True)):
+        if tasks:
+            metrics.add(
+                name, [scores(setup, cell, seed, plain, tasks) for seed in config.all_seeds]
+            )
+    return {task.name: task.kind for task in tasks}
+
+
+def scores(
+    setup: Setup, cell: str, seed: int, plain: bool, tasks: Sequence[transfer.Task]
+) -> dict[str, Row]:
+    """Return {space: {task: accuracy}} of one trained network, which out_dir holds."""
+    trained = price.vary(setup, cell)
+    network = trained.fit(seed, vanilla=plain, progress=False)
+    return transfer.evaluate(trained, network, tasks)
