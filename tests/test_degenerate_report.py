@@ -18,6 +18,7 @@ from msr.report import (
     latent_sentences,
     metrics,
     plots,
+    price_plots,
     sentences,
     tables,
     verdict,
@@ -204,6 +205,14 @@ def test_points_of_nothing_and_of_missing_scores():
         assert texts(plots.tradeoff(rows, "b", y)) == []
 
 
+def test_fronts_of_nothing_and_of_missing_scores():
+    table = table_of({"p": {"a": NAN, "b": 0.5}, "q": {"a": 0.1, "b": 0.4}})
+    assert texts(price_plots.front({}, "a", [], {}, [])) == []
+    assert texts(price_plots.front(table, "b", ["a"], {}, [])) == []
+    drawn = texts(price_plots.front(table, "b", ["a"], {"ours": ["p", "q"]}, ["p", "q"]))
+    assert "q" in drawn and "p" not in drawn, "a point without a score has no name"
+
+
 def plots_cell(value):
     return {"value": value, "std": None, "n": 1, "values": [value]}
 
@@ -268,7 +277,7 @@ def test_galleries_of_nothing_and_of_one():
 
 @pytest.mark.parametrize(
     "module",
-    [galleries, latent_plots, latent_sentences, plots, sentences, tables, verdict],
+    [galleries, latent_plots, latent_sentences, plots, price_plots, sentences, tables, verdict],
     ids=lambda module: module.__name__.removeprefix("msr.report."),
 )
 def test_every_function_is_tried_here(module):

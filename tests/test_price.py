@@ -4,6 +4,7 @@ import math
 
 import pytest
 import small
+from joblib import parallel_config
 from small import IMAGENET
 
 from msr.experiments import price
@@ -81,3 +82,55 @@ def test_effects_are_paired_by_seed():
     alone = price.effects(rows(0.1), {"better": rows(0.3)})["leak"]["better"]
     assert math.isinf(alone.half)
     assert price.by_seed({"a": rows(1, 2), "b": rows(3, 4)})[1]["b"]["h"] == 4
+
+
+def test_cells_are_the_default_its_variations_its_rivals_and_the_bound(setup):
+    cells = price.cells(setup)
+    kinds = {kind: [n for n, c in cells.items() if c.kind == kind] for kind in ("plain", "labels")}
+    assert kinds["labels"] == [price.BOUND] and kinds["plain"] == list(price.rivals(setup))
+    ours = {name for some in price.studies(setup).values() for name in some}
+    assert ours == set(cells) - {*kinds["plain"], price.BOUND}
+    assert set(price.cells(setup, ["epochs"])) == {
+        "default",
+        "× 2",
+        "× 4",
+        price.PLAIN,
+        price.BOUND,
+    }
+
+
+def test_cells_are_measured_in_their_order_and_kept(setup):
+    cells = {"default": price.Cell({}), "narrow": price.Cell({"sizes": [4, 2, 2]})}
+    with parallel_config("sequential"):
+        found = price.measured(setup, cells, [3, 4])
+    for name, cell in cells.items():
+        for (table, row), seed in zip(found[name], [3, 4], strict=True):
+            again = price.one(setup, name, cell, seed)
+            assert again[1] == row and again[0].keys() == table.keys()
+
+
+def test_of_a_network_on_labels_only_h_is_scored(setup):
+    table, row = price.one(setup, price.BOUND, price.Cell({}, "labels"), 0)
+    assert list(table) == ["h"]
+    assert row["h"] >= 0 and math.isnan(row["content"]) and math.isnan(row["leak"])
+
+
+def test_flips_apart_share_what_the_spatial_space_had(tmp_path):
+    given = IMAGENET | {"width": 4, "hidden": "8", "out_dir": str(tmp_path)}
+    setup = price.prepare(price.Parameters(**given, augmentation="small"))
+    apart = price.vary(setup, "x", **price.sharing(setup)["flips apart"])
+    assert apart.spaces.names == ("content", "appearance", "crop", "flip")
+    assert apart.spaces.sizes == (16, 4, 4, 1)
+    assert apart.build(0)[1].lambdas.tolist() == [1, 2, 2, 2]
+    assert "flips apart" not in price.sharing(price.prepare(price.Parameters(**given)))
+
+
+def test_the_price_is_that_of_equal_settings():
+    rows = {
+        "default": [{k: 0.5 for k in price.NUMBERS}] * 2,
+        price.PLAIN: [{k: 0.7 for k in price.NUMBERS}] * 2,
+        "× 4": [{k: 0.9 for k in price.NUMBERS}] * 2,
+        f"{price.PLAIN}, epochs × 4": [{k: 0.8 for k in price.NUMBERS}] * 2,
+    }
+    found = price.prices(rows)["h"]
+    assert {k: round(v.mean, 3) for k, v in found.items()} == {"default": -0.2, "epochs × 4": 0.1}
