@@ -145,7 +145,7 @@ numbers = {
 }
 changed = {k: v for k, v in numbers.items() if any(k in s for s in panels.values())}
 default = changed.pop(photographs.MAIN)
-display(Markdown(tables.verdicts(price.effects(default, changed))))
+display(Markdown(tables.verdicts(price.effects(default, changed), less=["leak"])))
 
 # %% [markdown]
 # The spaces with flips apart:

@@ -81,7 +81,7 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from msr.experiments import price
-from msr.report import Metrics, plots, price_plots, sentences, tables
+from msr.report import Metrics, plots, price_plots, price_sentences, sentences, tables
 
 config = price.Parameters.read(globals())
 setup = price.prepare(config)
@@ -142,7 +142,9 @@ plots.dots(panels, price.NUMBERS)
 
 # %%
 ours = {k: v for k, v in numbers.items() if cells[k].kind == "spaces" and k != "default"}
-display(Markdown(tables.verdicts(price.effects(numbers["default"], ours))))
+effects = price.effects(numbers["default"], ours)
+display(Markdown(price_sentences.effect_sentences(effects)))
+display(Markdown(tables.verdicts(effects, less=["leak"])))
 
 # %% [markdown]
 # ## Compute, capacity, or a trade-off?
@@ -151,7 +153,7 @@ display(Markdown(tables.verdicts(price.effects(numbers["default"], ours))))
 # compute; one that grows as the backbone narrows is one of capacity.
 
 # %%
-display(Markdown(tables.verdicts(price.prices(numbers))))
+display(Markdown(price_sentences.price_sentences(price.prices(numbers))))
 
 # %% [markdown]
 # Each point is one network: what h knows of style, against what h knows of content. A real

@@ -19,6 +19,7 @@ from msr.report import (
     metrics,
     plots,
     price_plots,
+    price_sentences,
     sentences,
     tables,
     verdict,
@@ -205,6 +206,26 @@ def test_points_of_nothing_and_of_missing_scores():
         assert texts(plots.tradeoff(rows, "b", y)) == []
 
 
+def test_sentences_on_prices_and_effects():
+    assert price_sentences.price_sentences({}) == price_sentences.effect_sentences({}) == ""
+    clear, unclear, none = Verdict(-0.2, 0.1, 3), Verdict(0.1, 0.2, 3), Verdict(NAN, math.inf, 3)
+    found = {number: {"a": clear, "b": unclear} for number in price_sentences.WHAT}
+    first, second, *_ = price_sentences.price_sentences(found).splitlines()
+    assert first.count("(worse)") == 3 and first.endswith("content space −0.20 ± 0.10 (better).")
+    assert second.count("(no clear difference)") == 4
+    assert price_sentences.effect_sentences(found | {"h": {"a": none, "b": none}}).splitlines() == [
+        "- **a**: content from its space −0.20 ± 0.10, style from h −0.20 ± 0.10, "
+        "style in the content space −0.20 ± 0.10.",
+        "- Nothing clear: b.",
+    ]
+    assert price_sentences.judged("h", {"h": {"a": none}}, "a") == NO_SCORE
+
+
+def test_of_a_leak_less_is_better():
+    found = {"content": {"a": Verdict(-0.2, 0.1, 3)}, "leak": {"a": Verdict(-0.2, 0.1, 3)}}
+    assert "| a | −0.20 ± 0.10, worse | −0.20 ± 0.10, better |" in tables.verdicts(found, ["leak"])
+
+
 def test_fronts_of_nothing_and_of_missing_scores():
     table = table_of({"p": {"a": NAN, "b": 0.5}, "q": {"a": 0.1, "b": 0.4}})
     assert texts(price_plots.front({}, "a", [], {}, [])) == []
@@ -277,7 +298,8 @@ def test_galleries_of_nothing_and_of_one():
 
 @pytest.mark.parametrize(
     "module",
-    [galleries, latent_plots, latent_sentences, plots, price_plots, sentences, tables, verdict],
+    [galleries, latent_plots, latent_sentences, plots, price_plots, price_sentences, sentences]
+    + [tables, verdict],
     ids=lambda module: module.__name__.removeprefix("msr.report."),
 )
 def test_every_function_is_tried_here(module):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msr.report.metrics import Cell, Table
 from msr.report.names import markdown
-from msr.report.verdict import NOTE, Verdict, between, compared
+from msr.report.verdict import NOTE, Verdict, between, compared, lower
 
 # ------------------------------------------------------------------------------ numbers and names
 
@@ -136,16 +136,21 @@ def compare(ours: Table, theirs: Table, targets: Sequence[str]) -> str:
     return f"{_markdown(head, rows)}\n\nDifference: with spaces minus plain. {NOTE}"
 
 
-def verdicts(found: Mapping[str, Mapping[str, Verdict]]) -> str:
+def verdicts(found: Mapping[str, Mapping[str, Verdict]], less: Sequence[str] = ()) -> str:
     """Return a table of differences with their verdicts.
 
     found: {comparison: {target: verdict}}, one column per comparison and one row per target; all
-    comparisons have the same targets. Empty without comparisons.
+    comparisons have the same targets. less: the comparisons in which less is better, such as of
+    leaks. Empty without comparisons.
     """
     if not found:
         return ""
+    say = {name: lower if name in less else compared for name in found}
     rows = [
-        [markdown(name), *(f"{difference(v[name])}, {compared(v[name])}" for v in found.values())]
-        for name in next(iter(found.values()))
+        [
+            markdown(row),
+            *(f"{difference(v[row])}, {say[name](v[row])}" for name, v in found.items()),
+        ]
+        for row in next(iter(found.values()))
     ]
     return f"{_markdown(['', *found], rows)}\n\n{NOTE}"
