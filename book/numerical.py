@@ -209,7 +209,7 @@ for name, s in {"style": style, "turned": turned}.items():
 half = len(z) // 2
 y, y_test = {"s": style[:half].numpy()}, {"s": style[half:].numpy()}
 for name, v in {"turned": turned, "turned_given_content": torch.cat([turned, cause], 1)}.items():
-    score[name] = probes.many(v[:half].numpy(), y, v[half:].numpy(), y_test)["s"]
+    score[name] = probes.many(v[:half].numpy(), y, v[half:].numpy(), y_test)["s"].score
 metrics.add("turn", [{"style_1": score}])
 display(Markdown(latent_sentences.turn_sentence(score)))
 

@@ -43,7 +43,7 @@ def clusters(y, d=4):
 CLASSIFIERS = {
     "linear": probes.linear,
     "knn": probes.knn,
-    "classify": probes.classify,
+    "classify": lambda *sides: probes.classify(*sides).score,
     "accuracy": classifier.accuracy,
     "few": lambda *sides: classifier.few_shot_accuracy(*sides, shots=3),
 }
@@ -124,26 +124,29 @@ def test_the_penalty_is_one_where_nothing_can_be_held_out(monkeypatch):
 def test_targets_that_do_not_vary_have_no_score():
     x = rng.normal(size=(30, 2))
     y = np.stack([x[:, 0], np.ones(30)], 1)
-    varies, constant = probes.regress(x, y, x, y)
+    varies, constant = probes.regress(x, y, x, y)[0]
     assert varies > 0.9 and math.isnan(constant)
-    assert math.isnan(probes.many(x, {"a": y[:, 1]}, x, {"a": y[:, 1]})["a"])
+    assert math.isnan(probes.many(x, {"a": y[:, 1]}, x, {"a": y[:, 1]})["a"].score)
     assert np.isnan(probes.r2(y[:1], y[:1])).all()
-    assert probes.many(x, {}, x, {}) == {}
+    assert probes.many(x, {}, x, {}) == {} == probes.nested({})
+    assert math.isnan(probes.scores({"a": probes.Reading(NAN)})["a"])
+    row = {"a": probes.Reading(NAN), "b": probes.Reading(0.5)}
+    assert probes.nested({"h": row, "content": row})["h"]["b"] == 0.5
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_rows_to_regress_on(n):
     x, y = rng.normal(size=(n, 2)), rng.normal(size=(n, 1))
-    score = probes.regress(x, y, rng.normal(size=(20, 2)), rng.normal(size=(20, 1)))
-    assert score.shape == (1,) and np.isfinite(score).all()
+    score, error = probes.regress(x, y, rng.normal(size=(20, 2)), rng.normal(size=(20, 1)))
+    assert score.shape == (1,) and np.isfinite(score).all() and error == np.inf
 
 
 def test_constant_and_broken_features_to_regress_on():
     y = rng.normal(size=(30, 2))
     same = np.ones((30, 3))
-    assert np.abs(probes.regress(same, y, same, y)).max() < 1e-6
-    assert np.isnan(probes.regress(np.full((30, 3), NAN), y, same, y)).all()
-    assert np.isnan(probes.regress(same, y[:, 0], np.full((30, 3), np.inf), y[:, 0])).all()
+    assert np.abs(probes.regress(same, y, same, y)[0]).max() < 1e-6
+    assert np.isnan(probes.regress(np.full((30, 3), NAN), y, same, y)[0]).all()
+    assert np.isnan(probes.regress(same, y[:, 0], np.full((30, 3), np.inf), y[:, 0])[0]).all()
     sides = readers.lift(same, 10, [1, 2]).fit(same).transform(same)
     assert np.isfinite(sides).all() and probes.side_by_side({"h": same}, "joined") == []
 

@@ -16,8 +16,8 @@ def test_the_probe_is_one_for_an_invertible_map_and_zero_for_noise():
     x = torch.randn(8000, 2, generator=torch.Generator().manual_seed(0)).numpy()
     y = np.stack([x[:, 0] + 0.5 * np.tanh(2 * x[:, 0]), x[:, 1] - 0.4 * np.sin(x[:, 1])], 1)
     noise = np.random.default_rng(0).normal(size=(8000, 2))
-    assert probes.regress(x[:4000], y[:4000], x[4000:], y[4000:]).min() > 0.995
-    assert np.abs(probes.regress(noise[:4000], y[:4000], noise[4000:], y[4000:])).max() < 0.01
+    assert probes.regress(x[:4000], y[:4000], x[4000:], y[4000:])[0].min() > 0.995
+    assert np.abs(probes.regress(noise[:4000], y[:4000], noise[4000:], y[4000:])[0]).max() < 0.01
 
 
 SMALL = latent_runs.Setting(

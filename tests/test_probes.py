@@ -33,7 +33,7 @@ def test_regress_is_one_for_a_map_and_zero_for_noise():
     s = rng.uniform(-1, 1, (3000, 2))
     features = np.stack([np.exp(s[:, 0]), s[:, 1] ** 3, s[:, 0] * s[:, 1]], 1) + 0.0
     y = np.concatenate([s, rng.normal(size=(3000, 1))], 1)
-    r2 = probes.regress(features[:2000], y[:2000], features[2000:], y[2000:])
+    r2 = probes.regress(features[:2000], y[:2000], features[2000:], y[2000:])[0]
     assert r2[0] > 0.99 and r2[1] > 0.95 and abs(r2[2]) < 0.02
 
 
@@ -51,7 +51,7 @@ def test_classify_finds_rings_that_no_line_separates():
     z = generator.normal(size=(1200, 2))
     y = (np.linalg.norm(z, axis=1) > 1.18).astype(int)
     sides = z[:800], y[:800], z[800:], y[800:]
-    assert probes.classify(*sides) > 0.95 > 0.7 > probes.linear(*sides)
+    assert probes.classify(*sides).score > 0.95 > 0.7 > probes.linear(*sides)
 
 
 def test_a_space_of_few_dimensions_is_heard_among_many():
@@ -88,7 +88,7 @@ def test_a_nonlinear_function_hidden_in_wide_features_is_found():
     (x, y), (x_test, y_test) = hidden(2000, 0), hidden(1000, 1)
     kernels = readers.regressors(x, 500, ())[0].fit(x, y)
     assert probes.r2(y_test, kernels.predict(x_test))[0] < 0.3
-    assert probes.regress(x, y, x_test, y_test)[0] > 0.7
+    assert probes.regress(x, y, x_test, y_test)[0][0] > 0.7
 
 
 def test_pairs_begin_with_what_changes():
@@ -116,8 +116,35 @@ def test_of_two_readers_the_better_is_kept_for_each_target():
     assert (
         held.sum() == 100 and readers.held_out(500, each=5).reshape(100, 5).std(axis=1).max() == 0
     )
-    found = readers.predicted([first, second], x, y, x, held)
+    found, error = readers.predicted([first, second], x, y, x, held)
+    assert error[0] < 0.01 and error[1] == pytest.approx(1, abs=0.1)
     assert probes.r2(y, found)[0] > 0.99 and np.abs(found[:, 1]).max() < 0.1
+
+
+def test_what_a_space_tells_h_and_joined_tell():
+    """A product of two of 300 mixed directions: no reader finds it in h, the space has it."""
+    generator = np.random.default_rng(0)
+    h = generator.normal(size=(1600, 300))
+    space = (h[:, :1] * h[:, 1:2]).astype(np.float32)
+    h = h @ np.linalg.qr(generator.normal(size=(300, 300)))[0]
+    other = generator.normal(size=(1600, 3))
+    features = {"h": h, "space": space, "other": other}
+    features["joined"] = np.concatenate([space, other], axis=1)
+    y = {"product": space[:, 0] + 0.1 * generator.normal(size=1600), "h_1": h[:, 0]}
+    train, test = ({k: v[side] for k, v in y.items()} for side in (slice(800), slice(800, None)))
+    found = {k: probes.many(v[:800], train, v[800:], test) for k, v in features.items()}
+    table = probes.nested(found)
+    assert found["h"]["product"].score < 0.3 and table["h"]["product"] > 0.95
+    assert table["joined"]["product"] > 0.95 and table["other"]["product"] < 0.1
+    assert table["space"] == probes.scores(found["space"])
+    assert table["h"]["h_1"] == found["h"]["h_1"].score > 0.6 > 0.1 > table["joined"]["h_1"]
+
+
+def test_without_held_out_images_rows_are_read_directly():
+    row = {"a": probes.Reading(0.2)}
+    table = probes.nested({"h": row, "space": {"a": probes.Reading(0.9)}})
+    assert table == {"h": {"a": 0.2}, "space": {"a": 0.9}}
+    assert probes.nested({"x": row}) == {"x": {"a": 0.2}} and probes.nested({}) == {}
 
 
 # ------------------------------------------------------------------------- a model with known views

@@ -9,8 +9,10 @@ and the R² of a target that is the same for all test images.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -27,6 +29,14 @@ from msr.evaluate import readers
 from msr.evaluate.features import Features
 
 FEWEST_OF_A_CLASS = 10  # training images of a class below which no network is fitted
+
+
+class Reading(NamedTuple):
+    """The score of a probe on test images, and its error on training images that were held out."""
+
+    score: float
+    error: float = math.inf  # none were held out
+
 
 # ---------------------------------------------------------------------------------- classification
 
@@ -66,24 +76,26 @@ def classify(
     test_y: np.ndarray,
     functions: int = 500,
     sizes: Sequence[int] = (),
-) -> float:
+) -> Reading:
     """Return the top-1 test accuracy, from 0 to 1, of a nonlinear classifier.
 
     It is logistic regression on the features and on radial functions of them, or a small network,
-    whichever is better on held-out training images (`readers.classifiers`). train_y, test_y: labels
-    [N] and [N_test]. functions, sizes: as in `readers.lift`.
+    whichever is better on held-out training images (`readers.classifiers`). The error there is the
+    share that it gets wrong. train_y, test_y: labels [N] and [N_test]. functions, sizes: as in
+    `readers.lift`.
     """
     if not len(test) or not (np.isfinite(train).all() and np.isfinite(test).all()):
-        return float("nan")
+        return Reading(float("nan"))
     x, x_test = (aligned(train, sizes)(side) for side in (train, test))
     models = readers.classifiers(x, functions, sizes)
     few = np.unique(train_y, return_counts=True)[1].min() < FEWEST_OF_A_CLASS
     if few or len(models) == 1:
-        return accuracy_of(models[0], x, train_y, x_test, test_y)
+        return Reading(accuracy_of(models[0], x, train_y, x_test, test_y))
     held = readers.held_out(len(x))
     sides = x[~held], train_y[~held], x[held], train_y[held]
-    best = int(np.argmax([accuracy_of(model, *sides) for model in models]))
-    return accuracy_of(models[best], x, train_y, x_test, test_y)
+    right = [accuracy_of(model, *sides) for model in models]
+    best = int(np.argmax(right))
+    return Reading(accuracy_of(models[best], x, train_y, x_test, test_y), 1 - right[best])
 
 
 def accuracy_of(
@@ -121,30 +133,32 @@ def regress(
     sizes: Sequence[int] = (),
     each: int = 1,
     order: readers.Components | None = None,
-) -> np.ndarray:
-    """Return the held-out R² of a nonlinear regression for each target, [T].
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the held-out R² of a nonlinear regression for each target [T], and its error [T].
 
     It is ridge regression on the features and on radial functions of them, or a small network,
     whichever predicts the target better on held-out training images (`readers.regressors`,
-    `readers.predicted`). So the same probe serves spaces of 3 dimensions and features of 500.
+    `readers.predicted`). So the same probe serves spaces of 3 dimensions and features of 500. The
+    error is that on these images, as a share of the variance, infinite if none are held out.
 
     train_y, test_y: targets [N, T] and [N_test, T], or [N] and [N_test] for T = 1. functions,
     sizes: as in `readers.lift`. each: number of successive rows of `train` that belong to one
     image. order: what brings the leading directions of features to the front; by default these are
     their principal components.
     """
+    nothing = np.full(train_y[:1].size, np.inf)
     if not (np.isfinite(train).all() and np.isfinite(test).all()):
-        return np.full(train_y[:1].size, np.nan)
+        return nothing * np.nan, nothing
     if len(train) < 2:
-        return r2(test_y, np.broadcast_to(train_y, test_y.shape))
+        return r2(test_y, np.broadcast_to(train_y, test_y.shape)), nothing
     order = order or aligned(train, sizes)
     x, x_test = order(train), order(test)
     scaler = StandardScaler().fit(train_y.reshape(len(train), -1))
     y = scaler.transform(train_y.reshape(len(train), -1))
     models = readers.regressors(x, functions, sizes)
     with readers.quiet():
-        found = readers.predicted(models, x, y, x_test, readers.held_out(len(x), each))
-    return r2(test_y, scaler.inverse_transform(found).reshape(test_y.shape))
+        found, errors = readers.predicted(models, x, y, x_test, readers.held_out(len(x), each))
+    return r2(test_y, scaler.inverse_transform(found).reshape(test_y.shape)), errors
 
 
 def aligned(train: np.ndarray, sizes: Sequence[int]) -> readers.Components:
@@ -178,8 +192,8 @@ def many(
     sizes: Sequence[int] = (),
     each: int = 1,
     order: readers.Components | None = None,
-) -> dict[str, float]:
-    """Return the held-out R² {name: R²} of several named targets from one fit.
+) -> dict[str, Reading]:
+    """Return the held-out R² {name: R², with its error} of several named targets from one fit.
 
     targets, test_targets: {name: [N] or [N, T]} of the training and of the test images. A target of
     several columns gives the mean of their R². Other arguments and settings as in `regress`.
@@ -190,13 +204,37 @@ def many(
     columns = {name: y.reshape(len(y), -1) for name, y in targets.items()}
     y = np.concatenate(list(columns.values()), axis=1)
     y_test = np.concatenate([test_targets[name].reshape(len(test), -1) for name in columns], axis=1)
-    scores = regress(train, y, test, y_test, sizes=sizes, each=each, order=order)
-    row: dict[str, float] = {}
+    found, errors = regress(train, y, test, y_test, sizes=sizes, each=each, order=order)
+    row: dict[str, Reading] = {}
     start = 0
     for name, column in columns.items():
-        row[name] = float(scores[start : start + column.shape[1]].mean())
-        start += column.shape[1]
+        own = slice(start, start := start + column.shape[1])
+        row[name] = Reading(float(found[own].mean()), float(errors[own].mean()))
     return row
+
+
+def scores(row: Mapping[str, Reading]) -> dict[str, float]:
+    """Return the scores alone, {target: score}."""
+    return {name: found.score for name, found in row.items()}
+
+
+def nested(table: Mapping[str, Mapping[str, Reading]]) -> dict[str, dict[str, float]]:
+    """Return the scores {space: {target: score}}; h and `joined` are read through their parts too.
+
+    Each space is a part of `joined`, and all of them are functions of h, the trained projector's.
+    So what a space tells, they tell as well, and a reader of hundreds of columns that misses it has
+    a fault of its own. Of each target, therefore, h is read directly or through a space, and joined
+    too, by whichever has the smallest error on held-out training images. A target with no error, as
+    none were held out, is read directly.
+    """
+    spaces = [space for space in table if space not in ("h", "joined")]
+    parts = {"h": [*spaces, "joined"], "joined": spaces}
+
+    def read(space: str, target: str) -> float:
+        some = [table[part] for part in (space, *parts.get(space, ())) if part in table]
+        return min((row[target] for row in some), key=lambda found: found.error).score
+
+    return {space: {target: read(space, target) for target in row} for space, row in table.items()}
 
 
 def side_by_side(features: Features, space: str) -> list[int]:
@@ -222,7 +260,7 @@ def label_probes(
     `position` is the mean of the two. train, test: features of all images of the two splits.
     train_images, test_images: these splits. Settings as in `linear`, `knn` and `many`.
     """
-    table = {}
+    table, continuous = {}, {}
     for space in train:
         row: dict[str, float] = {}
         for label, y in train_images.labels.items():
@@ -232,8 +270,10 @@ def label_probes(
             factors = {name: y.numpy() for name, y in train_images.factors.items()}
             test_factors = {name: y.numpy() for name, y in test_images.factors.items()}
             sizes = side_by_side(train, space)
-            row |= many(train[space], factors, test[space], test_factors, sizes)
-            if {"x", "y"} <= set(row):
-                row["position"] = (row["x"] + row["y"]) / 2
+            continuous[space] = many(train[space], factors, test[space], test_factors, sizes)
         table[space] = row
+    for space, found in nested(continuous).items():
+        table[space] |= found
+        if {"x", "y"} <= set(found):
+            table[space]["position"] = (found["x"] + found["y"]) / 2
     return table

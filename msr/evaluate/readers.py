@@ -185,29 +185,32 @@ def held_out(n: int, each: int = 1) -> np.ndarray:
 
 def predicted(
     readers: list[Pipeline], x: np.ndarray, y: np.ndarray, x_test: np.ndarray, held: np.ndarray
-) -> np.ndarray:
-    """Return the predictions [N_test, T] of the best reader of each target.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the predictions [N_test, T] of the best reader of each target, and its error [T].
 
     x [N, k], y [N, T], x_test [N_test, k]. held: from `held_out`. All readers are fitted on the
     rows that are not held out and compared on those that are, by squared error; the first is kept
     unless another explains `MARGIN` more of the variance. If the first is kept, it is fitted again
-    on all rows, with the penalties that were chosen.
+    on all rows, with the penalties that were chosen. The error is that on the rows held out, as a
+    share of the variance there; infinite if there is only one reader, which is not compared.
     """
 
     def read(model: Pipeline, rows: np.ndarray) -> np.ndarray:
         return model.predict(rows).reshape(len(rows), -1)
 
     if len(readers) == 1:
-        return read(readers[0].fit(x, y), x_test)
+        return read(readers[0].fit(x, y), x_test), np.full(y.shape[1], np.inf)
     spread = np.maximum(y[held].var(axis=0), 1e-12)
-    errors = [
-        ((read(model.fit(x[~held], y[~held]), x[held]) - y[held]) ** 2).mean(axis=0) / spread
-        for model in readers
-    ]
-    errors[0] = errors[0] - MARGIN
-    best = np.argmin(errors, axis=0)  # [T]
+    errors = np.stack(
+        [
+            ((read(model.fit(x[~held], y[~held]), x[held]) - y[held]) ** 2).mean(axis=0) / spread
+            for model in readers
+        ]
+    )  # [readers, T]
+    handicap = np.where(np.arange(len(readers)) == 0, 0, MARGIN)
+    best, targets = np.argmin(errors + handicap[:, None], axis=0), np.arange(y.shape[1])  # [T]
     if (best == 0).any():
         smooth, ridge = readers[0]
         readers = [make_pipeline(smooth, Ridge(alpha=ridge.alpha_)).fit(x, y), *readers[1:]]
     every = np.stack([read(model, x_test) for model in readers])  # [readers, N_test, T]
-    return every[best, :, np.arange(len(best))].T
+    return every[best, :, targets].T, errors[best, targets]

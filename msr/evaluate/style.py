@@ -23,7 +23,7 @@ from msr.evaluate.features import (
     readable,
     side,
 )
-from msr.evaluate.probes import many
+from msr.evaluate.probes import many, nested
 from msr.evaluate.readers import FEWEST, changes
 from msr.models import MultiSpace
 from msr.views import Views
@@ -147,16 +147,19 @@ def style_scores(views: Views, fit: Drawn, held_out: Drawn) -> dict[str, dict[st
     augmented view, given as the plain features and their change. A target that is partly visible
     without the plain image is also predicted from the augmented view alone, as `<target>_alone`.
     Settings of the probe as in `probes.regress`; of a pair, the directions that change most lead
-    (`readers.changes`).
+    (`readers.changes`). h and joined are read through their parts too (`probes.nested`).
     """
     visible = {name for t in views.query.transforms.values() for name in t.visible}
     alone = {name: y for name, y in fit.targets.items() if name in visible}
-    table = {}
+    pair, single = {}, {}
     for space in fit.view:
         pairs = fit.pair(space), fit.targets, held_out.pair(space), held_out.targets
         order = changes(*fit.both(space)) if np.isfinite(pairs[0]).all() else None
-        row = many(*pairs, each=fit.each, order=order)
+        pair[space] = many(*pairs, each=fit.each, order=order)
         view = fit.view[space], alone, held_out.view[space], held_out.targets
-        scores = many(*view, each=fit.each)
-        table[space] = row | {f"{name}_alone": score for name, score in scores.items()}
-    return table
+        single[space] = many(*view, each=fit.each)
+    pairs_of, views_of = nested(pair), nested(single)
+    return {
+        space: row | {f"{name}_alone": score for name, score in views_of[space].items()}
+        for space, row in pairs_of.items()
+    }

@@ -83,13 +83,15 @@ def r2(run: LatentRun, n: int, seed: int, rows: Sequence[str] = ALL) -> dict[str
     y, y_test = ({k: v.numpy() for k, v in b.items()} for b in (blocks, blocks_test))
     z, z_test = embed(run, x), embed(run, x_test)
     shown = [space for space in z if space in (*run.latents.names, *rows)]
-    table = {space: probes.many(z[space], y, z_test[space], y_test) for space in shown}
+    table = {
+        space: probes.scores(probes.many(z[space], y, z_test[space], y_test)) for space in shown
+    }
     sizes = dict(zip(run.latents.names[1:], run.latents.styles))
     for style in (name for name, size in sizes.items() if size > 1 or "joined" in rows):
         train, test = (
             np.concatenate([side["content"], side[style]], axis=1) for side in (z, z_test)
         )
-        given = probes.many(train, {style: y[style]}, test, y_test)[style]
+        given = probes.many(train, {style: y[style]}, test, y_test)[style].score
         table[style][f"{style}_given_content"] = given
     return table | ({"x": ceiling(run.latents, n, seed)} if "x" in rows else {})
 

@@ -276,12 +276,13 @@ def effects(
 def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]]:
     """Return {number: {setting: verdict}} on ours minus plain self-supervision in that setting.
 
-    The settings are the default, four times the epochs, and a backbone half as wide, of those that
-    were trained: a price that vanishes with epochs was one of compute, one that grows as the
+    The settings are the default, plain with a spread twice as heavy, four times the epochs, and a
+    backbone half as wide, of those that were trained: a price that vanishes with epochs was one of compute, one that grows as the
     backbone narrows one of capacity. numbers: {cell: one Row per seed}.
     """
     both = {
         "default": ("default", PLAIN),
+        "spread twice as heavy": ("default", f"{PLAIN}, spread twice as heavy"),
         "epochs × 4": ("× 4", f"{PLAIN}, epochs × 4"),
         "half as wide": ("half as wide", f"{PLAIN}, half as wide"),
     }

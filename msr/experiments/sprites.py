@@ -183,14 +183,17 @@ def probe(setup: Setup, run: ImageRun, spaces: Sequence[str] = ()) -> dict[str, 
     """
     train, val = setup.train_probe, setup.val_probe
     z, z_val = setup.embed(run, train), setup.embed(run, val)
-    run.table = {
+    found = {
         space: factors(z[space], train, z_val[space], val, probes.side_by_side(z, space))
         for space in spaces or z
     }
+    run.table = probes.nested(found)
     return run.table
 
 
-def factors(z: Any, split: Images, z_test: Any, test: Images, sizes: Sequence[int] = ()) -> Row:
+def factors(
+    z: Any, split: Images, z_test: Any, test: Images, sizes: Sequence[int] = ()
+) -> dict[str, probes.Reading]:
     """Return {factor: held-out score} of one space.
 
     z [N, d]: its features of `split`, to fit on; z_test: those of `test`, to score on. sizes as in
