@@ -147,6 +147,21 @@ display(Markdown(price_sentences.effect_sentences(effects)))
 display(Markdown(tables.verdicts(effects, less=["leak"])))
 
 # %% [markdown]
+# ## One spread for all, or one for each
+#
+# The one change that the theory forbids: give each space a spread of its own, all else equal. A
+# style space is then free to hold what its pair shares beside the style, which is the content. Read
+# the rows of the style spaces: what do they know of shape and texture?
+
+# %%
+spreads = {"joint": "no content spread", "separate": "separate spreads"}
+tables_of = {title: metrics.tables.get(name, {}) for title, name in spreads.items()}
+if all(tables_of.values()):
+    names = setup.spaces.names
+    near = [name.replace("_linear", "_knn") for name in labels]  # small spaces are not linear
+    display(plots.heatmaps(tables_of, rows=names, columns=near + styles))
+
+# %% [markdown]
 # ## Compute, capacity, or a trade-off?
 #
 # Ours minus plain self-supervision, paired by seed. A price that vanishes with epochs was one of
