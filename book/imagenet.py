@@ -235,6 +235,8 @@ galleries.neighbours(shown, nearest)
 # The network for comparison has the same backbone, family, embedding width and augmentations, but
 # no style spaces ($M = 0$). It is trained on **the same number of views**: two per image, so for
 # more steps. Its whole embedding is called "content"; any style that survives is kept by accident.
+# It has the family's usual weights. [The price of style](price.ipynb) also compares with one whose
+# spread is as heavy as ours, with the further spread of content.
 
 # %%
 baseline = [setup.fit(seed, vanilla=True) for seed in config.all_seeds if config.vanilla]

@@ -35,8 +35,9 @@ def test_each_variation_changes_only_what_it_says(setup):
 
 def test_studies_can_be_chosen(setup):
     assert list(price.studies(setup, ["epochs", "objective"])) == ["objective", "epochs"]
-    assert list(price.rivals(setup, ["epochs"])) == [price.PLAIN]
-    assert price.rivals(setup, [price.PLAIN]) == price.rivals(setup) != {price.PLAIN: {}}
+    assert list(price.rivals(setup, ["epochs"])) == [price.PLAIN, price.HEAVY]
+    assert price.rivals(setup, [price.PLAIN]) == price.rivals(setup)
+    assert len(price.rivals(setup)) == 6
     with pytest.raises(ValueError, match="unknown study 'objectiv' .did you mean 'objective'"):
         price.studies(setup, ["objectiv"])
 
@@ -49,7 +50,7 @@ def test_plain_networks_are_as_wide_as_they_say(setup):
     assert widths[price.PLAIN] == {"content": setup.spaces.dim}
     content = setup.config.sizes[0]
     assert widths[f"{price.PLAIN}, {content} dimensions"] == {"content": content}
-    heavy = price.vary(setup, "x", **price.rivals(setup)[f"{price.PLAIN}, spread twice as heavy"])
+    heavy = price.vary(setup, "x", **price.rivals(setup)[price.HEAVY])
     weights = [some.build(0, vanilla=True)[1].lambdas.item() for some in (setup, heavy)]
     assert weights[0] == 2 * weights[1]
 
@@ -95,6 +96,7 @@ def test_cells_are_the_default_its_variations_its_rivals_and_the_bound(setup):
         "× 2",
         "× 4",
         price.PLAIN,
+        price.HEAVY,
         price.BOUND,
     }
 
@@ -130,7 +132,10 @@ def test_the_price_is_that_of_equal_settings():
         "default": [{k: 0.5 for k in price.NUMBERS}] * 2,
         price.PLAIN: [{k: 0.7 for k in price.NUMBERS}] * 2,
         "× 4": [{k: 0.9 for k in price.NUMBERS}] * 2,
-        f"{price.PLAIN}, epochs × 4": [{k: 0.8 for k in price.NUMBERS}] * 2,
+        f"{price.HEAVY}, epochs × 4": [{k: 0.8 for k in price.NUMBERS}] * 2,
     }
     found = price.prices(rows)["h"]
-    assert {k: round(v.mean, 3) for k, v in found.items()} == {"default": -0.2, "epochs × 4": 0.1}
+    assert {k: round(v.mean, 3) for k, v in found.items()} == {
+        "default": -0.2,
+        "equal spread, epochs × 4": 0.1,
+    }

@@ -23,7 +23,7 @@ from msr.train import Progress
 
 Changes = dict[str, Any]  # {parameter: value}
 Table = dict[str, Row]  # {space: {target: score}}
-PLAIN, BOUND = "plain SSL", "trained on labels"
+PLAIN, HEAVY, BOUND = "plain SSL", "plain SSL, equal spread", "trained on labels"
 NUMBERS = ("h", "content", "style", "leak")  # the columns of `summary`
 
 
@@ -138,26 +138,25 @@ def sharing(setup: Setup) -> dict[str, Changes]:
 def rivals(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Changes]:
     """Return the forms of plain self-supervision to compare with, {name: what it changes}.
 
-    They are as wide as all our spaces together, or as the content space; with batches of as many
-    images, so half as many views, or of as many views; with the weight of the spread doubled, as
-    ours has a further spread of content; with a backbone half as wide; and trained four times as
-    long. wanted: names of studies; only the first form is left if PLAIN is not among them; empty:
-    all.
+    The first is that of book/imagenet.ipynb. Ours may have a further spread of content; the second
+    form has as much spread. It is the one to compare with: as long as ours, four times as long, and
+    with a backbone half as wide. Others change the first: as wide as the content space, or with
+    batches of as many views instead of as many images. wanted: names of studies; only the first two
+    are left if PLAIN is not among them; empty: all.
     """
-    if wanted and PLAIN not in wanted:
-        return {PLAIN: {}}
     c = setup.config
-    width, content = sum(c.sizes), c.sizes[0]
-    groups = len(c.groups)
+    groups, width, content = len(c.groups), sum(c.sizes), c.sizes[0]
+    heavy = {"lambdas": [weights_of(setup)[0] / (1 + (c.content_spread or 0))]}
+    found: dict[str, Changes] = {PLAIN: {}, HEAVY: heavy}
+    if wanted and PLAIN not in wanted:
+        return found
     narrow = [content - groups * max(1, content // 4), *[max(1, content // 4)] * groups]
-    found: dict[str, Changes] = {PLAIN: {}}
     if content != width and min(narrow) > 0:
         found[f"{PLAIN}, {content} dimensions"] = {"sizes": narrow}
     return found | {
         f"{PLAIN}, batches twice as large": {"batch_size": 2 * c.batch_size},
-        f"{PLAIN}, spread twice as heavy": {"lambdas": [weights_of(setup)[0] / 2]},
-        f"{PLAIN}, half as wide": {"width": max(1, c.width // 2)},
-        f"{PLAIN}, epochs × 4": {"epochs": 4 * c.epochs},
+        f"{HEAVY}, half as wide": heavy | {"width": max(1, c.width // 2)},
+        f"{HEAVY}, epochs × 4": heavy | {"epochs": 4 * c.epochs},
     }
 
 
@@ -276,15 +275,15 @@ def effects(
 def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]]:
     """Return {number: {setting: verdict}} on ours minus plain self-supervision in that setting.
 
-    The settings are the default, plain with a spread twice as heavy, four times the epochs, and a
-    backbone half as wide, of those that were trained: a price that vanishes with epochs was one of compute, one that grows as the
-    backbone narrows one of capacity. numbers: {cell: one Row per seed}.
+    Plain has as much spread as ours, but in the first setting. A price that vanishes with epochs
+    was one of compute, one that grows as the backbone narrows one of capacity. Left out is what was
+    not trained. numbers: {cell: one Row per seed}.
     """
     both = {
         "default": ("default", PLAIN),
-        "spread twice as heavy": ("default", f"{PLAIN}, spread twice as heavy"),
-        "epochs × 4": ("× 4", f"{PLAIN}, epochs × 4"),
-        "half as wide": ("half as wide", f"{PLAIN}, half as wide"),
+        "equal spread": ("default", HEAVY),
+        "equal spread, epochs × 4": ("× 4", f"{HEAVY}, epochs × 4"),
+        "equal spread, half as wide": ("half as wide", f"{HEAVY}, half as wide"),
     }
     trained = {name: pair for name, pair in both.items() if set(pair) <= set(numbers)}
     return {
