@@ -166,8 +166,9 @@ if all(tables_of.values()):
 # %% [markdown]
 # ## Compute, capacity, or a trade-off?
 #
-# Ours minus plain self-supervision, paired by seed; of equal spread but in the first line. A price that vanishes with epochs was one of
-# compute; one that grows as the backbone narrows is one of capacity.
+# Ours minus plain self-supervision, paired by seed; of equal spread but in the first line. A price
+# that vanishes with epochs was one of compute; one that grows as the backbone narrows is one of
+# capacity.
 
 # %%
 display(Markdown(price_sentences.price_sentences(price.prices(numbers))))
