@@ -131,7 +131,7 @@ def test_targets_that_do_not_vary_have_no_score():
     assert probes.many(x, {}, x, {}) == {} == probes.nested({})
     assert math.isnan(probes.scores({"a": probes.Reading(NAN)})["a"])
     row = {"a": probes.Reading(NAN), "b": probes.Reading(0.5)}
-    assert probes.nested({"h": row, "content": row})["h"]["b"] == 0.5
+    assert probes.nested({"joined": row, "content": row})["joined"]["b"] == 0.5
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

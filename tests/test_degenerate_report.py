@@ -219,6 +219,8 @@ def test_sentences_on_prices_and_effects():
         "- Nothing clear: b.",
     ]
     assert price_sentences.judged("h", {"h": {"a": none}}, "a") == NO_SCORE
+    alone = {number: {"a": Verdict(0.1, math.inf, 1)} for number in price_sentences.WHAT}
+    assert ONE_SEED in price_sentences.effect_sentences(alone)
 
 
 def test_of_a_leak_less_is_better():

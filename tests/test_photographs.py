@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from joblib import parallel_config
 
+from msr.experiments import compared
 from msr.experiments import photographs as experiment
-from msr.experiments import price
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = dict(
@@ -34,7 +34,7 @@ def complete(record):
     cells = [name for names in record["studies"].values() for name in names]
     assert set(tables) >= {experiment.MAIN, experiment.PLAIN, experiment.BOUND, *cells}
     assert set(tables["beside"]) >= {*cells, experiment.PLAIN, experiment.BOUND}
-    assert set(tables["beside"][experiment.MAIN]) == set(price.NUMBERS)
+    assert set(tables["beside"][experiment.MAIN]) == set(compared.NUMBERS)
     for name in (*record["content"], *record["styles"]):
         assert name in tables[experiment.MAIN]["h"] and name in tables[experiment.BOUND]["h"]
 

@@ -7,7 +7,7 @@ import small
 from joblib import parallel_config
 from small import IMAGENET
 
-from msr.experiments import price
+from msr.experiments import compared, price
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +64,8 @@ def test_weights_of_a_family_are_its_own(tmp_path):
 
 
 def test_a_variation_is_trained_and_summed_up(setup):
-    table, row = price.one(setup, "two views", price.Cell({"loss_settings": {"views": 2}}), 0)
-    assert set(row) == set(price.NUMBERS)
+    table, row = compared.one(setup, "two views", price.Cell({"loss_settings": {"views": 2}}), 0)
+    assert set(row) == set(compared.NUMBERS)
     labels = [table["h"][f"{name}_linear"] for name in ("shape", "texture")]
     assert price.content_of(setup) == ["shape_linear", "texture_linear"]
     assert row["h"] == pytest.approx(sum(labels) / 2)
@@ -75,14 +75,14 @@ def test_a_variation_is_trained_and_summed_up(setup):
 
 def test_effects_are_paired_by_seed():
     def rows(*values):
-        return [dict.fromkeys(price.NUMBERS, v) for v in values]
+        return [dict.fromkeys(compared.NUMBERS, v) for v in values]
 
-    found = price.effects(rows(0.1, 0.5, 0.9), {"better": rows(0.3, 0.71, 1.1)})
+    found = compared.effects(rows(0.1, 0.5, 0.9), {"better": rows(0.3, 0.71, 1.1)})
     assert found["h"]["better"].mean == pytest.approx(0.203, abs=1e-3)
     assert found["h"]["better"].sign == 1, "although the seeds differ by far more"
-    alone = price.effects(rows(0.1), {"better": rows(0.3)})["leak"]["better"]
+    alone = compared.effects(rows(0.1), {"better": rows(0.3)})["leak"]["better"]
     assert math.isinf(alone.half)
-    assert price.by_seed({"a": rows(1, 2), "b": rows(3, 4)})[1]["b"]["h"] == 4
+    assert compared.by_seed({"a": rows(1, 2), "b": rows(3, 4)})[1]["b"]["h"] == 4
 
 
 def test_cells_are_the_default_its_variations_its_rivals_and_the_bound(setup):
@@ -104,15 +104,15 @@ def test_cells_are_the_default_its_variations_its_rivals_and_the_bound(setup):
 def test_cells_are_measured_in_their_order_and_kept(setup):
     cells = {"default": price.Cell({}), "narrow": price.Cell({"sizes": [4, 2, 2]})}
     with parallel_config("sequential"):
-        found = price.measured(setup, cells, [3, 4])
+        found = compared.measured(setup, cells, [3, 4])
     for name, cell in cells.items():
         for (table, row), seed in zip(found[name], [3, 4], strict=True):
-            again = price.one(setup, name, cell, seed)
+            again = compared.one(setup, name, cell, seed)
             assert again[1] == row and again[0].keys() == table.keys()
 
 
 def test_of_a_network_on_labels_only_h_is_scored(setup):
-    table, row = price.one(setup, price.BOUND, price.Cell({}, "labels"), 0)
+    table, row = compared.one(setup, price.BOUND, price.Cell({}, "labels"), 0)
     assert list(table) == ["h"]
     assert row["h"] >= 0 and math.isnan(row["content"]) and math.isnan(row["leak"])
 
@@ -129,12 +129,12 @@ def test_flips_apart_share_what_the_spatial_space_had(tmp_path):
 
 def test_the_price_is_that_of_equal_settings():
     rows = {
-        "default": [{k: 0.5 for k in price.NUMBERS}] * 2,
-        price.PLAIN: [{k: 0.7 for k in price.NUMBERS}] * 2,
-        "× 4": [{k: 0.9 for k in price.NUMBERS}] * 2,
-        f"{price.HEAVY}, epochs × 4": [{k: 0.8 for k in price.NUMBERS}] * 2,
+        "default": [{k: 0.5 for k in compared.NUMBERS}] * 2,
+        price.PLAIN: [{k: 0.7 for k in compared.NUMBERS}] * 2,
+        "× 4": [{k: 0.9 for k in compared.NUMBERS}] * 2,
+        f"{price.HEAVY}, epochs × 4": [{k: 0.8 for k in compared.NUMBERS}] * 2,
     }
-    found = price.prices(rows)["h"]
+    found = compared.prices(rows)["h"]
     assert {k: round(v.mean, 3) for k, v in found.items()} == {
         "default": -0.2,
         "equal spread, epochs × 4": 0.1,

@@ -1,6 +1,7 @@
 """Scores of probes are kept beside their weights, and computed again if anything differs."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import small
@@ -45,7 +46,7 @@ def test_they_are_computed_again_when_anything_differs(folder, change, monkeypat
     elif change == "about":
         about = ["b"]
     elif change == "code":
-        monkeypatch.setattr(remembered, "code", lambda: "other code")
+        monkeypatch.setattr(remembered, "CODE", "other code")
     else:
         kept = json.loads((folder / FILE).read_text())
         (folder / FILE).write_text("{" if change == "damage" else json.dumps(kept | {"table": [1]}))
@@ -61,7 +62,7 @@ def test_nothing_is_kept_of_a_run_that_was_not_saved(tmp_path):
 
 
 def test_the_code_is_all_that_decides_scores(tmp_path, monkeypatch):
-    before = remembered.code()
+    before = remembered.CODE
     for name in remembered.SCORING:
         assert remembered.sources(remembered.MSR / name), f"{name} has gone"
     copy = tmp_path / "msr"
@@ -98,6 +99,8 @@ def test_a_run_is_probed_once(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "drawn", refuse)
     assert setup.probe(loaded).keys() == loaded.table.keys() == table.keys()
     assert loaded.table["h"]["brightness"] == table["h"]["brightness"]
-    plain = setup.vary(small.imagenet.plan, sizes="4,2,2", out_dir=str(tmp_path / "other"))
-    with pytest.raises(AssertionError, match="probed twice"):
-        plain.probe(plain.fit(0, progress=False))
+    weaker = setup.vary(small.imagenet.plan, augmentation="small")
+    others = replace(setup, val_probe=setup.val_probe.pick(torch.arange(50)), kept={})
+    for other, run in ((weaker, replace(loaded, views=weaker.views)), (others, loaded)):
+        with pytest.raises(AssertionError, match="probed twice"):
+            other.probe(run)

@@ -219,20 +219,19 @@ def scores(row: Mapping[str, Reading]) -> dict[str, float]:
 
 
 def nested(table: Mapping[str, Mapping[str, Reading]]) -> dict[str, dict[str, float]]:
-    """Return the scores {space: {target: score}}; h and `joined` are read through their parts too.
+    """Return the scores {space: {target: score}}; `joined` is read through its parts too.
 
-    Each space is a part of `joined`, and all of them are functions of h, the trained projector's.
-    So what a space tells, they tell as well, and a reader of hundreds of columns that misses it has
-    a fault of its own. Of each target, therefore, h is read directly or through a space, and joined
-    too, by whichever has the smallest error on held-out training images. A target with no error, as
-    none were held out, is read directly.
+    Each space is some columns of `joined`. So what a space tells, joined tells as well, and a
+    reader of all columns that misses it has a fault of its own. Of each target, therefore, joined
+    is read as a whole or through one of the spaces, by whichever has the smallest error on held-out
+    training images; as a whole where none were held out. (The spaces are functions of h as well.
+    But to read h through its projector would favour networks whose projector keeps style.)
     """
     spaces = [space for space in table if space not in ("h", "joined")]
-    parts = {"h": [*spaces, "joined"], "joined": spaces}
 
     def read(space: str, target: str) -> float:
-        some = [table[part] for part in (space, *parts.get(space, ())) if part in table]
-        return min((row[target] for row in some), key=lambda found: found.error).score
+        parts = [space, *spaces] if space == "joined" else [space]
+        return min((table[part][target] for part in parts), key=lambda found: found.error).score
 
     return {space: {target: read(space, target) for target in row} for space, row in table.items()}
 

@@ -147,7 +147,7 @@ def style_scores(views: Views, fit: Drawn, held_out: Drawn) -> dict[str, dict[st
     augmented view, given as the plain features and their change. A target that is partly visible
     without the plain image is also predicted from the augmented view alone, as `<target>_alone`.
     Settings of the probe as in `probes.regress`; of a pair, the directions that change most lead
-    (`readers.changes`). h and joined are read through their parts too (`probes.nested`).
+    (`readers.changes`). joined is read through its parts too (`probes.nested`).
     """
     visible = {name for t in views.query.transforms.values() for name in t.visible}
     alone = {name: y for name, y in fit.targets.items() if name in visible}

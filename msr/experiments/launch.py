@@ -7,12 +7,14 @@ from typing import Any
 
 from msr import dist, safe
 from msr.config import choose
-from msr.experiments import imagenet, numerical, sprites, transfer
+from msr.experiments import imagenet, numerical, photographs, price, sprites, transfer
 from msr.experiments.processes import ERRORS, TOGETHER
 
 EXPERIMENTS: dict[str, Any] = {
     "imagenet": imagenet,
     "numerical": numerical,
+    "photographs": photographs,
+    "price": price,
     "sprites": sprites,
     "transfer": transfer,
 }

@@ -14,12 +14,16 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 
 from msr.config import Place, Whole, Words
-from msr.experiments import price, transfer
+from msr.experiments import compared, price, transfer
 from msr.experiments.parameters import Seed, parameter
 from msr.experiments.setup import Row, Setup
 from msr.report import Metrics, sentences
 
-MAIN, PLAIN, BOUND = "default", price.PLAIN, price.BOUND  # three of the tables
+MAIN, PLAIN, HEAVY, BOUND = "default", price.PLAIN, price.HEAVY, price.BOUND  # tables
+ROOT = Path(__file__).resolve().parents[2]  # of the checkout, in which the reference lies
+prepare = price.prepare
+# what the page reads of a record
+KEYS = ("tables", "about", "content", "styles", "studies", "tasks", "params", "seconds", "commit")
 
 
 class Parameters(price.Parameters):
@@ -36,6 +40,7 @@ class Parameters(price.Parameters):
         "out_dir",
     )
 
+    data_dir: Place = parameter("", "folder, shards, cifar10, …; empty: show the reference")
     epochs: Whole = parameter(10, "passes over the training images", decides=False, ge=1)
     seed: Seed = parameter(
         60, "seed of the first run; the others take the next ones", decides=False
@@ -78,9 +83,11 @@ def record(config: Parameters) -> dict[str, Any]:
     """
     if config.data_dir:
         return run(config)
+    path = Path(config.reference)
     try:
-        return json.loads(Path(config.reference).read_text())
-    except (OSError, ValueError) as error:
+        found = json.loads((path if path.exists() else ROOT / path).read_text())
+        return {name: found[name] for name in KEYS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"reference '{config.reference}' cannot be read ({error}); give the metrics.json of a "
             "run of this notebook, or data_dir, to make one"
@@ -95,11 +102,11 @@ def run(config: Parameters) -> dict[str, Any]:
         raise ValueError(f"the images in '{config.data_dir}' have no classes; give class folders")
     cells, seeds = price.cells(setup, config.studies), config.all_seeds
     metrics = Metrics(config.NAME, setup.config.model_dump(), setup.device, config.out_dir)
-    found = price.measured(setup, cells, seeds)
+    found = compared.measured(setup, cells, seeds)
     for name, some in found.items():
         metrics.add(name, [table for table, _ in some])
     numbers = {name: [row for _, row in some] for name, some in found.items()}
-    metrics.add("beside", price.by_seed(numbers))
+    metrics.add("beside", compared.by_seed(numbers))
     metrics.add("inputs", [setup.inputs(config.seed)])
     kinds = judged(setup, config, metrics)
     metrics.record |= {
@@ -132,6 +139,6 @@ def scores(
     setup: Setup, cell: str, seed: int, plain: bool, tasks: Sequence[transfer.Task]
 ) -> dict[str, Row]:
     """Return {space: {task: accuracy}} of one trained network, which out_dir holds."""
-    trained = price.vary(setup, cell)
+    trained = price.vary(setup, cell, fresh=False)
     network = trained.fit(seed, vanilla=plain, progress=False)
     return transfer.evaluate(trained, network, tasks)

@@ -6,25 +6,19 @@ Each variation is the experiment on images with one change; plain self-supervisi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import numpy as np
-from sklearn.utils.parallel import Parallel, delayed
-
 from msr.config import Whole, Words, choose
-from msr.experiments import imagenet, supervised
+from msr.experiments import imagenet
 from msr.experiments.parameters import Seed, parameter
-from msr.experiments.setup import Row, Setup
+from msr.experiments.setup import Setup
 from msr.losses import FAMILIES
-from msr.report.verdict import Verdict, paired
-from msr.train import Progress
+from msr.models import RESNETS
 
 Changes = dict[str, Any]  # {parameter: value}
-Table = dict[str, Row]  # {space: {target: score}}
 PLAIN, HEAVY, BOUND = "plain SSL", "plain SSL, equal spread", "trained on labels"
-NUMBERS = ("h", "content", "style", "leak")  # the columns of `summary`
 
 
 class Cell(NamedTuple):
@@ -73,9 +67,7 @@ def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Cha
     c = setup.config
     content, *styles = c.sizes
     weights = weights_of(setup)
-    hidden, batch = list(c.hidden), c.batch_size
-    other, half = "alexnet" if c.backbone == "cnn" else "cnn", "half as wide"
-    thin = max(1, c.width // 2)
+    hidden, other = list(c.hidden), "alexnet" if c.backbone == "cnn" else "cnn"
 
     def weighted(factor: float) -> Changes:
         return {"lambdas": [weights[0] * factor, *weights[1:]]}
@@ -90,24 +82,39 @@ def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Cha
             "no content spread": {"content_spread": 0.0},
             "separate spreads": {"joint": False, "content_spread": 0.0},
         },
-        "steps": {"default": {}, "batches twice as large": {"batch_size": 2 * batch}},
+        "steps": {"default": {}} | larger_batches(setup),
         "content width": {"default": {}}
-        | {f"{size} dimensions": wide(size) for size in (content // 2, 2 * content)},
+        | {f"{size} dimensions": wide(size) for size in (content // 2, 2 * content) if size},
         "weight of content": {"default": {}}
         | {f"λ × {factor:g}": weighted(factor) for factor in (1 / 3, 3)},
         "projector": {"default": {}, "one layer more": {"hidden": [*hidden, hidden[-1]]}},
-        "backbone": {"default": {}, other: {"backbone": other}, half: {"width": thin}},
+        "backbone": {"default": {}, other: {"backbone": other}} | half_as_wide(setup),
         "epochs": {"default": {}} | {f"× {n}": {"epochs": n * c.epochs} for n in (2, 4)},
     }
     if c.family == "entropy":
         found["objective"]["entropy of two views"] = {"loss_settings": {"views": 2}}
+    found["denominator"] = {"default": {}}
     if c.family == "simclr" and "denominator" not in c.loss_settings:
         changed = {"loss_settings": c.loss_settings | {"denominator": "ntxent"}}
-        found["denominator"] = {"default": {}, "views of an image apart": changed}
+        found["denominator"]["views of an image apart"] = changed
     found["sharing"] = {"default": {}} | sharing(setup)
     for name in wanted:
         choose("study", name, [*found, PLAIN])
     return {name: some for name, some in found.items() if name in (wanted or found)}
+
+
+def larger_batches(setup: Setup) -> dict[str, Changes]:
+    """Return the variation with batches twice as large, if there are so many images."""
+    twice = 2 * setup.config.batch_size
+    fits = twice <= len(setup.train)
+    return {"batches twice as large": {"batch_size": twice}} if fits else {}
+
+
+def half_as_wide(setup: Setup) -> dict[str, Changes]:
+    """Return the variation with a backbone half as wide, if its width can be chosen."""
+    c = setup.config
+    chosen = c.backbone not in RESNETS and c.width > 1
+    return {"half as wide": {"width": c.width // 2}} if chosen else {}
 
 
 def sharing(setup: Setup) -> dict[str, Changes]:
@@ -138,26 +145,26 @@ def sharing(setup: Setup) -> dict[str, Changes]:
 def rivals(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Changes]:
     """Return the forms of plain self-supervision to compare with, {name: what it changes}.
 
-    The first is that of book/imagenet.ipynb. Ours may have a further spread of content; the second
-    form has as much spread. It is the one to compare with: as long as ours, four times as long, and
-    with a backbone half as wide. Others change the first: as wide as the content space, or with
-    batches of as many views instead of as many images. wanted: names of studies; only the first two
-    are left if PLAIN is not among them; empty: all.
+    The first is that of book/imagenet.ipynb. Ours may have a further spread of content, of weight
+    κ; the second form has a spread heavier by the factor 1 + κ. It is the one to compare with: as
+    long as ours, four times as long, and with a backbone half as wide. Others change the first: as
+    wide as the content space, or with batches of as many views instead of as many images. wanted:
+    names of studies; only the first two are left if PLAIN is not among them; empty: all.
     """
     c = setup.config
     groups, width, content = len(c.groups), sum(c.sizes), c.sizes[0]
     heavy = {"lambdas": [weights_of(setup)[0] / (1 + (c.content_spread or 0))]}
-    found: dict[str, Changes] = {PLAIN: {}, HEAVY: heavy}
+    found: dict[str, Changes] = {PLAIN: {}} | ({HEAVY: heavy} if c.content_spread else {})
     if wanted and PLAIN not in wanted:
         return found
     narrow = [content - groups * max(1, content // 4), *[max(1, content // 4)] * groups]
     if content != width and min(narrow) > 0:
         found[f"{PLAIN}, {content} dimensions"] = {"sizes": narrow}
-    return found | {
-        f"{PLAIN}, batches twice as large": {"batch_size": 2 * c.batch_size},
-        f"{HEAVY}, half as wide": heavy | {"width": max(1, c.width // 2)},
-        f"{HEAVY}, epochs × 4": heavy | {"epochs": 4 * c.epochs},
-    }
+    found |= {f"{PLAIN}, {name}": changes for name, changes in larger_batches(setup).items()}
+    longer = {"epochs × 4": {"epochs": 4 * c.epochs}}
+    for name, changes in (half_as_wide(setup) | longer).items():
+        found[f"{HEAVY}, {name}"] = heavy | changes  # without κ, equal to plain
+    return found
 
 
 def cells(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Cell]:
@@ -178,9 +185,6 @@ def weights_of(setup: Setup) -> list[float]:
     return given if len(given) > 1 else given * len(setup.config.sizes)
 
 
-# ------------------------------------------------------------------------------------- measures
-
-
 def content_of(setup: Setup) -> list[str]:
     """Return the columns of label probes whose label is content: no augmentation changes it.
 
@@ -189,109 +193,3 @@ def content_of(setup: Setup) -> list[str]:
     """
     homes = setup.views.homes(setup.val.labels)
     return [f"{name}_linear" for name in setup.val.labels if homes.get(name) == "content"]
-
-
-def summary(setup: Setup, table: Table) -> Row:
-    """Return the table of a run as four numbers: h, content, style, leak.
-
-    `h`, `content`: mean accuracy of the labels of content (see `content_of`), by a linear probe of
-    the backbone's features and of the content space. `style`: mean R² of the style probes, each
-    from h. `leak`: their mean R² from the content space; a negative R² counts as 0.
-    What the table lacks is nan.
-    """
-    labels, styles = content_of(setup), list(setup.views.homes())
-
-    def mean(space: str, columns: Sequence[str]) -> float:
-        if space not in table:
-            return math.nan
-        return float(np.mean([max(0.0, table[space][name]) for name in columns]))
-
-    return {
-        "h": mean("h", labels),
-        "content": mean("content", labels),
-        "style": mean("h", styles),
-        "leak": mean("content", styles),
-    }
-
-
-def measured(
-    setup: Setup, cells: Mapping[str, Cell], seeds: Sequence[int]
-) -> dict[str, list[tuple[Table, Row]]]:
-    """Train and probe every cell for every seed; return the table and the summary of each.
-
-    On a CPU, as many cells as there are cores are trained at once, each in a process of its own
-    with one thread. Networks and scores that out_dir holds are used again.
-    """
-    jobs = [(name, seed) for name in cells for seed in seeds]
-    alone = setup.device.type != "cpu" or setup.config.devices > 1
-    workers = Parallel(n_jobs=1 if alone else -1, return_as="generator")
-    done = workers(delayed(one)(setup, name, cells[name], seed) for name, seed in jobs)
-    found: dict[str, list[tuple[Table, Row]]] = {name: [] for name in cells}
-    with Progress(len(jobs), "networks") as bar:
-        for count, ((name, seed), result) in enumerate(zip(jobs, done), start=1):
-            found[name].append(result)
-            bar.update(count, f"{name}, seed {seed}", end_of_epoch=True)
-    return found
-
-
-def one(setup: Setup, name: str, cell: Cell, seed: int) -> tuple[Table, Row]:
-    """Train and probe one cell for one seed; return its table and summary.
-
-    Of a network that is trained on labels only h is scored. name: of its folder in out_dir.
-    """
-    varied = vary(setup, name, **cell.changes)
-    if cell.kind == "labels":
-        run = supervised.fit(varied, seed)
-        table = {"h": varied.probe(run)["h"]}
-    else:
-        run = varied.fit(seed, vanilla=cell.kind == "plain", progress=False)
-        table = varied.probe(run)
-    return table, summary(varied, table)
-
-
-def by_seed(rows: Mapping[str, Sequence[Row]]) -> list[dict[str, Row]]:
-    """Return [{variation: its numbers}], one entry per seed, from {variation: one Row per seed}."""
-    return [dict(zip(rows, some)) for some in zip(*rows.values(), strict=True)]
-
-
-def effects(
-    default: Sequence[Row], changed: Mapping[str, Sequence[Row]]
-) -> dict[str, dict[str, Verdict]]:
-    """Return {number: {variation: verdict}} on each variation minus the default.
-
-    The differences are paired by seed, and corrected over the variations (see `verdict.paired`).
-    """
-    return {
-        number: paired(
-            {
-                name: [ours[number] - base[number] for ours, base in zip(rows, default)]
-                for name, rows in changed.items()
-            }
-        )
-        for number in NUMBERS
-    }
-
-
-def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]]:
-    """Return {number: {setting: verdict}} on ours minus plain self-supervision in that setting.
-
-    Plain has as much spread as ours, but in the first setting. A price that vanishes with epochs
-    was one of compute, one that grows as the backbone narrows one of capacity. Left out is what was
-    not trained. numbers: {cell: one Row per seed}.
-    """
-    both = {
-        "default": ("default", PLAIN),
-        "equal spread": ("default", HEAVY),
-        "equal spread, epochs × 4": ("× 4", f"{HEAVY}, epochs × 4"),
-        "equal spread, half as wide": ("half as wide", f"{HEAVY}, half as wide"),
-    }
-    trained = {name: pair for name, pair in both.items() if set(pair) <= set(numbers)}
-    return {
-        number: paired(
-            {
-                name: [a[number] - b[number] for a, b in zip(numbers[ours], numbers[plain])]
-                for name, (ours, plain) in trained.items()
-            }
-        )
-        for number in NUMBERS
-    }

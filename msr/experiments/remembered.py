@@ -19,23 +19,24 @@ from msr.data import Images
 Table = dict[str, dict[str, float]]  # {space: {target: score}}
 MSR = Path(__file__).resolve().parent.parent
 # what decides scores, in msr/ …
-ROOMS, FILES = ("augment", "data", "evaluate", "losses"), ("views.py", "models.py", "spaces.py")
-SCORING = (*ROOMS, *FILES, "experiments/setup.py")
-LIBRARIES = ("torch", "numpy", "scikit-learn")  # … and the libraries that compute them
+ROOMS, FILES = ("augment", "data", "evaluate", "losses"), ("views", "models", "spaces", "objective")
+SCORING = (*ROOMS, *(f"{name}.py" for name in FILES), "experiments/setup.py")
+# … and the libraries that compute them
+LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "scikit-learn")
 FILE = "probes.json"  # beside model.safetensors
 
 
 def remembered(folder: Path | None, about: Iterable[str], make: Callable[[], Table]) -> Table:
     """Return the table kept in a run's folder, or else what `make` returns, which is kept there.
 
-    about: texts that say what the probes are fitted and scored on. The weights in the folder, the
-    code that scores and its libraries count as well. folder: None: of a run that was not saved,
-    nothing is kept. A file that cannot be read or written is no error.
+    about: texts that say what the probes are fitted and scored on. The weights in the folder (not
+    those in memory), the code that scores and its libraries count as well. folder: None for a run
+    that was not saved, of which nothing is kept. A file that cannot be read or written is no error.
     """
     weights = folder / "model.safetensors" if folder else None
     if folder is None or weights is None or not weights.is_file():
         return make()
-    key = digest([*about, code(), hashlib.sha256(weights.read_bytes()).hexdigest()])
+    key = digest([*about, CODE, hashlib.sha256(weights.read_bytes()).hexdigest()])
     try:
         found = safe.mapping((folder / FILE).read_bytes(), FILE)
         if found["key"] == key:
@@ -62,9 +63,19 @@ def sources(path: Path) -> list[Path]:
     return [path] if path.suffix else list(path.rglob("*.py"))
 
 
+def digest(texts: Iterable[str]) -> str:
+    """Return a digest of texts, in order."""
+    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
+
+
+CODE = code()  # as it was imported: a file that is edited later is not what computes
+
+
 def of_images(images: Images) -> str:
-    """Return a digest of a split: of its pixels and labels, or of the files' names."""
+    """Return a digest of a split: of its pixels and labels; of files the names, not the content."""
     targets = [*images.labels.items(), *images.factors.items()]
+    if images.aspect is not None:
+        targets.append(("aspect", images.aspect))
     if images.pixels is None:
         pixels = digest([images.listing, *map(str, images.decoder.source.names)])
     else:
@@ -75,8 +86,3 @@ def of_images(images: Images) -> str:
 def of_tensor(x: torch.Tensor) -> str:
     """Return a digest of the numbers in a tensor."""
     return hashlib.sha256(x.contiguous().cpu().numpy().tobytes()).hexdigest()
-
-
-def digest(texts: Iterable[str]) -> str:
-    """Return a digest of texts, in order."""
-    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()

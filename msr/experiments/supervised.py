@@ -1,13 +1,13 @@
-"""A bound for h: the same network, trained on all labels and on what was drawn for each view.
+"""A reference for h: the same network, trained on all labels and on what was drawn for each view.
 
-No self-supervision can be expected to keep more of all factors at once, in features of this width,
-from as many views. What this network also loses is the price of capacity or of compute.
+What this network does not learn either, of this size and in as many views, cannot be asked of
+self-supervision. (It is no strict bound: it may overfit its labels, and its weights are not tuned.)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,11 +15,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from msr.augment import Params
+from msr.data.images import enough
 from msr.data.squashed import Batch as Pixels
 from msr.evaluate.features import plain
 from msr.evaluate.style import style_draw, style_targets
 from msr.experiments.setup import ImageRun, Setup
-from msr.train import Training, optim
+from msr.models import MultiSpace
+from msr.train import Training, diverged, optim
 from msr.train.device import tune, use_bf16
 from msr.train.progress import Progress
 from msr.train.schedule import Schedule
@@ -79,37 +81,54 @@ class Heads(nn.Module):
         return torch.stack([*losses, *(pair - batch.drawn).square().mean(dim=0)]).mean()
 
 
+class Network(nn.Module):
+    """The network that is trained, with its heads."""
+
+    def __init__(self, model: MultiSpace, heads: Heads):
+        super().__init__()
+        self.model, self.heads = model, heads
+        # beginnings of the names of the parameters that learn at the rate for loaded weights
+        self.loaded = tuple(f"model.{name}" for name in model.loaded)
+
+
 def fit(setup: Setup, seed: int, progress: bool = False) -> ImageRun:
     """Train the network of plain self-supervision on every target of the probes, on one device.
 
     It sees as many views as `Setup.fit` shows a self-supervised one, two of each image at a time:
-    the plain one, and one augmented as for the style probes. Optimiser, schedule and batches are
-    those of the experiment. Its projector stays untrained: only the row h of its probes means
-    something. Nothing is saved.
+    the plain one, and one augmented as for the style probes. Optimiser, clipping, schedule and
+    batches are those of the experiment; `micro_batch` does not count. Its projector stays
+    untrained: only the row h of its probes means something. Nothing is saved. Raises ValueError,
+    one line, for fewer images than a batch holds, and NonFiniteLoss.
     """
     model, objective = setup.build(seed, vanilla=True)
     epochs = math.ceil(setup.training.epochs * setup.views.n_views / 2)
     settings = setup.training.change(seed=seed, epochs=epochs)
     tasks = Tasks(setup)
+    enough(tasks.images, settings.batch_size)
     schedule = Schedule(settings, len(tasks.images) // settings.batch_size)
     bf16 = use_bf16(settings.precision, setup.device)
     tune(setup.device)
     model.to(memory_format=torch.channels_last).train()
-    network = nn.ModuleDict({"model": model, "heads": tasks.heads(model.features)})
-    network.to(setup.device)
+    if settings.backbone_rate == 0:
+        model.freeze()
+    network = Network(model, tasks.heads(model.features)).to(setup.device)
     rate, decay = settings.peak_lr, settings.weight_decay
-    optimizer = optim.make(settings.optimizer, network, rate, decay)
+    optimizer = optim.make(settings.optimizer, network, rate, decay, settings.backbone_rate)
     with Progress(schedule.total, f"on labels, seed {seed}", progress) as bar:
         for step, batch in enumerate(tasks.batches(settings)):
             x = batch.views
             for group in optimizer.param_groups:
-                group["lr"] = schedule.lr(step)
+                group["lr"] = schedule.lr(step) * group["share"]
             with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bf16):
                 h, _ = model(x.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-            loss = network["heads"](h.float().view(*x.shape[:2], -1), batch)
+            loss = network.heads(h.float().view(*x.shape[:2], -1), batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            if settings.clip:
+                torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
             optimizer.step()
+            if schedule.ends_epoch(step + 1) and not torch.isfinite(loss):
+                raise diverged.error(None, step, f"on labels, the loss became {loss.item()}")
             bar.update(step + 1, f"step {step + 1}", schedule.ends_epoch(step + 1))
     return ImageRun(model.eval(), objective, seed, [], views=setup.views)
 
@@ -129,7 +148,7 @@ class Tasks:
 
     def heads(self, features: int) -> Heads:
         """Return untrained heads for features h [B, `features`]."""
-        classes = {name: int(y.max()) + 1 for name, y in self.images.labels.items()}
+        classes = {name: max(2, int(y.max()) + 1) for name, y in self.images.labels.items()}
         factors = {name: y.shape[1] for name, y in self.factors.items()}
         return Heads(features, classes, factors, len(self.mean), self.content)
 
@@ -148,8 +167,9 @@ class Tasks:
         generator, n = torch.Generator().manual_seed(settings.seed), settings.batch_size
         for _ in range(settings.epochs):
             order = self.images.order(generator)
-            for index in order[: len(order) // n * n].split(n):
-                images, (params, drawn) = self.pixels(index), self.draw(generator, index)
+            parts = order[: len(order) // n * n].split(n)
+            for index, images in zip(parts, self.pixels(parts), strict=True):
+                params, drawn = self.draw(generator, index)
                 yield Batch(
                     augmented(
                         self.pipeline, images.to(self.device), [plain(self.pipeline, n), params]
@@ -159,11 +179,12 @@ class Tasks:
                     ((drawn - self.mean) / self.spread).to(self.device),
                 )
 
-    def pixels(self, index: torch.Tensor) -> Pixels:
-        """Return the stored images at `index`, long [B]; those in files are decoded."""
-        if self.images.pixels is None:
-            return self.images.read(index, self.workers)[0]
-        return self.images.taken(index)
+    def pixels(self, parts: Sequence[torch.Tensor]) -> Iterator[Pixels]:
+        """Yield the stored images at each index, long [B]; those in files are decoded."""
+        if self.images.pixels is not None:
+            yield from (self.images.taken(index) for index in parts)
+        else:
+            yield from (found for found, _ in self.images.stream(parts, self.workers))
 
 
 def spread(y: torch.Tensor) -> torch.Tensor:

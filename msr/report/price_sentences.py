@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from msr.report.tables import difference
-from msr.report.verdict import NOTE, Verdict, compared, lower
+from msr.report.verdict import NOTE, ONE_SEED, Verdict, compared, lower
 
 Verdicts = Mapping[str, Mapping[str, Verdict]]  # {number: {setting or variation: verdict}}
 WHAT = {
@@ -36,6 +36,9 @@ def effect_sentences(effects: Verdicts) -> str:
 
     effects: {number: {variation: verdict}} of each variation minus the default; empty without any.
     """
+    some = [verdict for row in effects.values() for verdict in row.values()]
+    if some and max(verdict.seeds for verdict in some) < 2:
+        return f"No effects of single changes: {ONE_SEED}."
     found = {}
     for variation in effects.get("h", {}):
         clear = [

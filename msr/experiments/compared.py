@@ -1,0 +1,143 @@
+"""Train the cells of the price page side by side, sum each up in four numbers, and compare them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from sklearn.utils.parallel import Parallel, delayed
+
+from msr.data.images import enough
+from msr.experiments import supervised
+from msr.experiments.price import HEAVY, PLAIN, Cell, content_of, vary
+from msr.experiments.setup import Row, Setup
+from msr.report.verdict import Verdict, paired
+from msr.train import Progress
+
+Table = dict[str, Row]  # {space: {target: score}}
+NUMBERS = ("h", "content", "style", "leak")  # the columns of `summary`
+
+
+def summary(setup: Setup, table: Table) -> Row:
+    """Return the table of a run as four numbers: h, content, style, leak.
+
+    `h`, `content`: mean accuracy of the labels of content (see `content_of`), by a linear probe of
+    the backbone's features and of the content space. `style`: mean R² of the style probes, each
+    from h. `leak`: their mean R² from the content space; a negative R² counts as 0.
+    What the table lacks is nan.
+    """
+    labels, styles = content_of(setup), list(setup.views.homes())
+
+    def mean(space: str, columns: Sequence[str]) -> float:
+        if space not in table or not columns:
+            return math.nan
+        return float(np.mean(np.maximum(0.0, [table[space][name] for name in columns])))
+
+    return {
+        "h": mean("h", labels),
+        "content": mean("content", labels),
+        "style": mean("h", styles),
+        "leak": mean("content", styles),
+    }
+
+
+def measured(
+    setup: Setup, cells: Mapping[str, Cell], seeds: Sequence[int]
+) -> dict[str, list[tuple[Table, Row]]]:
+    """Train and probe every cell for every seed; return the table and the summary of each.
+
+    On a CPU, as many cells as there are cores are trained at once, each in a process of its own
+    with one thread. Networks and scores that out_dir holds are used again, but for those trained on
+    labels, which are not saved. Raises ValueError, one line, if a cell does not fit the parameters
+    or the images, before any is trained.
+    """
+    for name, cell in cells.items():
+        enough(setup.train, vary(setup, name, **cell.changes).config.batch_size)
+    jobs = [(name, seed) for name in cells for seed in seeds]
+    alone = setup.device.type != "cpu" or setup.config.devices > 1
+    shared = decoded(setup) if alone else by_itself(decoded(setup))
+    workers = Parallel(n_jobs=1 if alone else -1, return_as="generator")
+    done = workers(delayed(one)(shared, name, cells[name], seed) for name, seed in jobs)
+    found: dict[str, list[tuple[Table, Row]]] = {name: [] for name in cells}
+    with Progress(len(jobs), "networks") as bar:
+        for count, ((name, seed), result) in enumerate(zip(jobs, done), start=1):
+            found[name].append(result)
+            bar.update(count, f"{name}, seed {seed}", end_of_epoch=True)
+    return found
+
+
+def decoded(setup: Setup) -> Setup:
+    """Return the experiment with the splits of its probes decoded, where they are small."""
+    train, val = setup.readable(setup.train_probe), setup.readable(setup.val_probe)
+    return replace(setup, train_probe=train, val_probe=val, kept={})
+
+
+def by_itself(setup: Setup) -> Setup:
+    """Return the experiment for a process that decodes files itself, without further processes."""
+    asked = setup.asked.change(num_workers=0)
+    return replace(setup, asked=asked, config=setup.config.change(num_workers=0))
+
+
+def one(setup: Setup, name: str, cell: Cell, seed: int) -> tuple[Table, Row]:
+    """Train and probe one cell for one seed; return its table and summary.
+
+    Of a network that is trained on labels only h is scored. name: of its folder in out_dir.
+    """
+    varied = vary(setup, name, **cell.changes)
+    if cell.kind == "labels":
+        run = supervised.fit(varied, seed)
+        table = {"h": varied.probe(run)["h"]}
+    else:
+        run = varied.fit(seed, vanilla=cell.kind == "plain", progress=False)
+        table = varied.probe(run)
+    return table, summary(varied, table)
+
+
+def by_seed(rows: Mapping[str, Sequence[Row]]) -> list[dict[str, Row]]:
+    """Return [{variation: its numbers}], one entry per seed, from {variation: one Row per seed}."""
+    return [dict(zip(rows, some)) for some in zip(*rows.values(), strict=True)]
+
+
+def effects(
+    default: Sequence[Row], changed: Mapping[str, Sequence[Row]]
+) -> dict[str, dict[str, Verdict]]:
+    """Return {number: {variation: verdict}} on each variation minus the default.
+
+    The differences are paired by seed, and corrected over the variations (see `verdict.paired`).
+    """
+    return {
+        number: paired(
+            {
+                name: [ours[number] - base[number] for ours, base in zip(rows, default)]
+                for name, rows in changed.items()
+            }
+        )
+        for number in NUMBERS
+    }
+
+
+def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]]:
+    """Return {number: {setting: verdict}} on ours minus plain self-supervision in that setting.
+
+    Plain has as much spread as ours, but in the first setting. A price that vanishes with epochs
+    was one of compute, one that grows as the backbone narrows one of capacity. Left out is what was
+    not trained. numbers: {cell: one Row per seed}.
+    """
+    both = {
+        "default": ("default", PLAIN),
+        "equal spread": ("default", HEAVY),
+        "equal spread, epochs × 4": ("× 4", f"{HEAVY}, epochs × 4"),
+        "equal spread, half as wide": ("half as wide", f"{HEAVY}, half as wide"),
+    }
+    trained = {name: pair for name, pair in both.items() if set(pair) <= set(numbers)}
+    return {
+        number: paired(
+            {
+                name: [a[number] - b[number] for a, b in zip(numbers[ours], numbers[plain])]
+                for name, (ours, plain) in trained.items()
+            }
+        )
+        for number in NUMBERS
+    }
