@@ -140,6 +140,7 @@ for name in rivals:
 panels = {
     study: {name: found["beside"][name] for name in names}
     for study, names in record["studies"].items()
+    if len(names) > 1
 }
 display(plots.dots(panels, compared.NUMBERS))
 

@@ -139,7 +139,8 @@ display(Markdown(f"Ours beside *{fair}*:\n\n{tables.compare(table, rival, labels
 # %%
 for study, variations in price.studies(setup, config.studies).items():
     metrics.add(study, compared.by_seed({name: numbers[name] for name in variations}))
-panels = {study: metrics.tables[study] for study in price.studies(setup, config.studies)}
+shown = price.studies(setup, config.studies).items()
+panels = {study: metrics.tables[study] for study, some in shown if len(some) > 1}
 plots.dots(panels, compared.NUMBERS)
 
 # %%

@@ -1,13 +1,11 @@
 """The price of style: each variation changes what it says, and effects are paired by seed."""
 
-import math
 
 import pytest
 import small
-from joblib import parallel_config
 from small import IMAGENET
 
-from msr.experiments import compared, price
+from msr.experiments import price
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +22,8 @@ def setup(tmp_path):
 def test_each_variation_changes_only_what_it_says(setup):
     default = setup.asked.model_dump() | {"out_dir": ""}
     for study, variations in price.studies(setup).items():
-        assert "default" in variations and len(variations) > 1, study
+        assert "default" in variations
+        assert len(variations) > 1 or study == "denominator", "it is of another family"
         for name, changes in variations.items():
             cell = price.vary(setup, name, **changes)
             asked = cell.asked.model_dump() | {"out_dir": ""}
@@ -63,28 +62,6 @@ def test_weights_of_a_family_are_its_own(tmp_path):
     assert thrice == {"lambdas": [75.0, 25.0, 25.0]}
 
 
-def test_a_variation_is_trained_and_summed_up(setup):
-    table, row = compared.one(setup, "two views", price.Cell({"loss_settings": {"views": 2}}), 0)
-    assert set(row) == set(compared.NUMBERS)
-    labels = [table["h"][f"{name}_linear"] for name in ("shape", "texture")]
-    assert price.content_of(setup) == ["shape_linear", "texture_linear"]
-    assert row["h"] == pytest.approx(sum(labels) / 2)
-    leaks = [max(0.0, table["content"][name]) for name in setup.views.homes()]
-    assert row["leak"] == pytest.approx(sum(leaks) / len(leaks))
-
-
-def test_effects_are_paired_by_seed():
-    def rows(*values):
-        return [dict.fromkeys(compared.NUMBERS, v) for v in values]
-
-    found = compared.effects(rows(0.1, 0.5, 0.9), {"better": rows(0.3, 0.71, 1.1)})
-    assert found["h"]["better"].mean == pytest.approx(0.203, abs=1e-3)
-    assert found["h"]["better"].sign == 1, "although the seeds differ by far more"
-    alone = compared.effects(rows(0.1), {"better": rows(0.3)})["leak"]["better"]
-    assert math.isinf(alone.half)
-    assert compared.by_seed({"a": rows(1, 2), "b": rows(3, 4)})[1]["b"]["h"] == 4
-
-
 def test_cells_are_the_default_its_variations_its_rivals_and_the_bound(setup):
     cells = price.cells(setup)
     kinds = {kind: [n for n, c in cells.items() if c.kind == kind] for kind in ("plain", "labels")}
@@ -101,22 +78,6 @@ def test_cells_are_the_default_its_variations_its_rivals_and_the_bound(setup):
     }
 
 
-def test_cells_are_measured_in_their_order_and_kept(setup):
-    cells = {"default": price.Cell({}), "narrow": price.Cell({"sizes": [4, 2, 2]})}
-    with parallel_config("sequential"):
-        found = compared.measured(setup, cells, [3, 4])
-    for name, cell in cells.items():
-        for (table, row), seed in zip(found[name], [3, 4], strict=True):
-            again = compared.one(setup, name, cell, seed)
-            assert again[1] == row and again[0].keys() == table.keys()
-
-
-def test_of_a_network_on_labels_only_h_is_scored(setup):
-    table, row = compared.one(setup, price.BOUND, price.Cell({}, "labels"), 0)
-    assert list(table) == ["h"]
-    assert row["h"] >= 0 and math.isnan(row["content"]) and math.isnan(row["leak"])
-
-
 def test_flips_apart_share_what_the_spatial_space_had(tmp_path):
     given = IMAGENET | {"width": 4, "hidden": "8", "out_dir": str(tmp_path)}
     setup = price.prepare(price.Parameters(**given, augmentation="small"))
@@ -127,15 +88,15 @@ def test_flips_apart_share_what_the_spatial_space_had(tmp_path):
     assert "flips apart" not in price.sharing(price.prepare(price.Parameters(**given)))
 
 
-def test_the_price_is_that_of_equal_settings():
-    rows = {
-        "default": [{k: 0.5 for k in compared.NUMBERS}] * 2,
-        price.PLAIN: [{k: 0.7 for k in compared.NUMBERS}] * 2,
-        "× 4": [{k: 0.9 for k in compared.NUMBERS}] * 2,
-        f"{price.HEAVY}, epochs × 4": [{k: 0.8 for k in compared.NUMBERS}] * 2,
-    }
-    found = compared.prices(rows)["h"]
-    assert {k: round(v.mean, 3) for k, v in found.items()} == {
-        "default": -0.2,
-        "equal spread, epochs × 4": 0.1,
-    }
+def test_what_does_not_apply_is_left_out(setup):
+    assert "views of an image apart" not in price.studies(setup)["denominator"]
+    few = price.vary(setup, "few", batch_size=40)
+    assert list(price.studies(few)["steps"]) == ["default"]
+    fixed = price.vary(setup, "fixed", backbone="resnet18", width=0)
+    assert not [name for name in price.cells(fixed) if "half as wide" in name]
+    even = price.vary(setup, "even", content_spread=0.0)
+    assert price.HEAVY not in price.rivals(even)
+    one = price.vary(setup, "one", sizes=[1, 1, 1])
+    assert list(price.studies(one)["content width"]) == ["default", "2 dimensions"]
+    simclr = price.vary(setup, "simclr", family="simclr")
+    assert "views of an image apart" in price.studies(simclr)["denominator"]
