@@ -17,7 +17,7 @@ from msr import augment, models
 from msr.augment import pipelines
 from msr.augment.presets import SPRITE_PRESETS
 from msr.data.latents import Latents, LatentViews
-from msr.losses import FAMILIES, pairwise
+from msr.losses import FAMILIES, pairwise, similarity
 from msr.objective import Objective
 from msr.spaces import Spaces
 from msr.train import duals, forward
@@ -72,6 +72,7 @@ def test_step_stays_on_the_device(family, groups, paired):
 @pytest.mark.parametrize("family", ["simclr", "entropy"])
 def test_chunked_sums_stay_on_the_device(family, monkeypatch):
     monkeypatch.setattr(pairwise, "CHUNK", 7)
+    monkeypatch.setitem(similarity.BLOCK, "cuda", 4)
     assert step(family)[0].loss.device.type == "cuda"
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from msr.losses import FAMILIES, barlow, entropy, pairwise, simclr, vicreg
+from msr.losses import FAMILIES, barlow, entropy, pairwise, simclr, similarity, vicreg
 from msr.objective import Objective, content_pairs
 from msr.spaces import Spaces
 
@@ -249,9 +249,48 @@ def test_chunks_change_nothing(family, settings, monkeypatch):
     z = views(V=4, B=9)
     whole = value_and_gradient(loss(family, THREE, **settings), z)
     monkeypatch.setattr(pairwise, "CHUNK", 7)
+    monkeypatch.setitem(similarity.BLOCK, "cpu", 4)
     parts = value_and_gradient(loss(family, THREE, **settings), z)
     for a, b in zip(whole, parts, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def by_hand(a, b, scale, first, alone):
+    """log Σ exp(scale ⟨a, b⟩) of all pairs at once, [V, B]."""
+    (V, B), N = a.shape[:2], b.shape[1]
+    logits = scale * torch.einsum("vid,wjd->viwj", a, b)
+    image = (first + torch.arange(B))[:, None] == torch.arange(N)
+    view = torch.eye(V, dtype=torch.bool) if alone else torch.ones(V, V, dtype=torch.bool)
+    out = view[:, None, :, None] & image[None, :, None, :]
+    return logits.masked_fill(out, -math.inf).flatten(2).logsumexp(dim=2)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("first", [None, 0, 5, 8])
+@pytest.mark.parametrize("block", [3, 4, 100])
+def test_sums_by_blocks_are_those_of_the_whole_matrix(alone, first, block, monkeypatch):
+    """first: where the anchors' images stand among those of all ranks; None: one rank."""
+    monkeypatch.setitem(similarity.BLOCK, "cpu", block)
+    b = torch.nn.functional.normalize(torch.randn(3, 13, 5, dtype=torch.float64), dim=2)
+    one = first is None
+    a, first = (b, 0) if one else (b[:, first : first + 5], first)
+    results = []
+    for sums in (by_hand, similarity.log_sums):
+        x, y = a.clone().requires_grad_(), b.clone().requires_grad_()
+        found = sums(x, x if one else y, 6.0, first, alone)
+        torch.manual_seed(0)
+        (found * torch.randn_like(found)).sum().backward()
+        results.append((found, x.grad, y.grad if not one else x.grad))
+    for mine, whole in zip(*results, strict=True):
+        torch.testing.assert_close(mine, whole)
+
+
+def test_a_temperature_too_low_for_blocks_gives_finite_sums():
+    z = views(V=3, B=6)
+    low = 1.99 / similarity.LARGEST
+    values = [simclr.spread(simclr.normalise(z, THREE), t).item() * t for t in (low, low * 1.02)]
+    assert values[0] == pytest.approx(values[1], rel=0.02) and all(map(math.isfinite, values))
+    assert math.isfinite(simclr.spread(simclr.normalise(z, THREE), 0.001).item())
 
 
 # ------------------------------------------------------------------- numbers worked out by hand

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from msr import dist
 from msr.losses.family import Family, Temperature
 from msr.losses.pairwise import log_sum_exp
+from msr.losses.similarity import LARGEST, log_sums
 from msr.spaces import Spaces
 
 Denominator = Literal["decoupled", "ntxent"]
@@ -44,19 +45,31 @@ def spread(
     if denominator not in DENOMINATORS:
         choices = " or ".join(DENOMINATORS)
         raise ValueError(f"unknown denominator '{denominator}'; choose {choices}")
-    V, B, D = u.shape
     v = F.normalize(u, dim=-1)
     everything = dist.gather(v, dim=1)  # [V, R * B, D]
-    N = everything.shape[1]
-    if N < 2:
-        raise ValueError(f"simclr needs at least 2 images per batch to compare; got {N}")
-    image = (dist.rank() * B + torch.arange(B, device=u.device)).repeat(V)  # [V * B], this rank's
-    if denominator == "decoupled":  # hide every view of the anchor's image
-        hide = image[:, None] + N * torch.arange(V, device=u.device)
-    else:  # hide the anchor itself
-        hide = (image + N * torch.arange(V, device=u.device).repeat_interleave(B))[:, None]
-    anchors, others = v.flatten(0, 1), everything.flatten(0, 1)
-    return log_sum_exp(anchors, others, 1 / temperature, None, hide).mean()
+    if everything.shape[1] < 2:
+        raise ValueError(
+            f"simclr needs at least 2 images per batch to compare; got {everything.shape[1]}"
+        )
+    first, alone = dist.rank() * u.shape[1], denominator == "ntxent"
+    if 2 / temperature <= LARGEST:
+        return log_sums(v, everything, 1 / temperature, first, alone).mean()
+    hide = hidden(v, everything, first, alone)
+    return log_sum_exp(
+        v.flatten(0, 1), everything.flatten(0, 1), 1 / temperature, None, hide
+    ).mean()
+
+
+def hidden(v: torch.Tensor, everything: torch.Tensor, first: int, alone: bool) -> torch.Tensor:
+    """Return for each anchor [V · B] the places in [V · N] that are left out of its sum.
+
+    v [V, B, D], everything [V, N, D], in which the anchors' images begin at `first`. alone: only
+    the anchor itself is left out, else every view of its image.
+    """
+    (V, B), N = v.shape[:2], everything.shape[1]
+    image = (first + torch.arange(B, device=v.device)).repeat(V)
+    views = N * torch.arange(V, device=v.device)
+    return (image + views.repeat_interleave(B) if alone else image[:, None] + views).view(V * B, -1)
 
 
 def violation(
