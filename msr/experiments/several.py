@@ -127,3 +127,4 @@ def watched(setup: Setup, jobs: Sequence[tuple[int, bool]]) -> Iterator[None]:
         finally:
             end.set()
             thread.join()
+        bar.update(total, f"{len(folders)} done", end_of_epoch=True)
