@@ -1,6 +1,12 @@
 """Several networks at once are those that would have been trained one after the other."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import small
@@ -80,3 +86,52 @@ def power(setup, base, exponent):
     assert setup.config.num_workers == 0
     print(base**exponent)
     return base**exponent
+
+
+SCRIPT = """
+import os, sys, time
+from msr.experiments import several
+
+def wait(setup, folder):
+    open(os.path.join(folder, str(os.getpid())), "w").close()
+    time.sleep(120)
+
+if __name__ == "__main__":
+    several.at_once = lambda *_: 2
+    several.by_itself = lambda setup: setup
+    several.mapped(None, wait, [(sys.argv[1],)] * 2, ["a", "b"])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_networks_do_not_outlive_the_page_that_trains_them(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    command = [sys.executable, str(tmp_path / "script.py"), str(folder)]
+    page = subprocess.Popen(command, env=environment)
+    try:
+        assert soon(lambda: len(list(folder.iterdir())) == 2), "both have begun"
+        children = [int(path.name) for path in folder.iterdir()]
+        page.send_signal(signal.SIGKILL)
+        page.wait(10)
+        assert soon(lambda: not any(map(alive, children)), 20)
+    finally:
+        page.kill()
+
+
+def soon(condition, seconds=90):
+    """Whether a condition comes true within so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.2)
+    return condition()
+
+
+def alive(pid):
+    """Whether a process runs; a zombie, which nobody has waited for, does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

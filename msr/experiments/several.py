@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -40,7 +41,7 @@ def trained(
     if n > 1:
         shared = by_itself(setup)
         with watched(setup, jobs):
-            done = Parallel(n)(delayed(told)(one, shared, *job, probe) for job in jobs)
+            done = Parallel(n)(delayed(told)(os.getpid(), one, shared, *job, probe) for job in jobs)
         print("".join(said for _, said in done), end="", flush=True)
         with contextlib.redirect_stdout(io.StringIO()):  # they were trained a moment ago
             runs = [setup.fit(seed, vanilla, progress=False) for seed, vanilla in jobs]
@@ -83,7 +84,7 @@ def mapped(
     shared, workers = by_itself(setup) if n > 1 else setup, Parallel(n, return_as="generator")
     results = []
     with Progress(len(jobs), "networks") as bar:
-        done = workers(delayed(told)(function, shared, *job) for job in jobs)
+        done = workers(delayed(told)(os.getpid(), function, shared, *job) for job in jobs)
         for name, (result, said) in zip(names, done, strict=True):
             print(said, end="", flush=True)
             results.append(result)
@@ -91,11 +92,24 @@ def mapped(
     return results
 
 
-def told(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
-    """Return what a function returns, and what it prints."""
+def told(parent: int, function: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
+    """Return what a function returns, and what it prints.
+
+    parent: the process that asks. If it is another one than this, this one ends with it: else it
+    would train on unseen, beside the run that resumes its work.
+    """
+    if os.getpid() != parent:
+        threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     with contextlib.redirect_stdout(io.StringIO()) as said:
         result = function(*arguments)
     return result, said.getvalue()
+
+
+def end_with(parent: int) -> None:
+    """End this process as soon as its parent has ended, however that ended."""
+    while os.getppid() == parent:
+        time.sleep(EVERY)
+    os._exit(1)
 
 
 def one(setup: Setup, seed: int, vanilla: bool, probe: Probe) -> None:
