@@ -83,7 +83,7 @@ from IPython.display import Markdown, display
 
 from msr.augment import Normalise
 from msr.evaluate import retrieval
-from msr.experiments import imagenet
+from msr.experiments import imagenet, several
 from msr.report import Metrics, galleries, plots, sentences, tables
 
 config = imagenet.Parameters.read(globals())
@@ -147,7 +147,7 @@ torch.testing.assert_close(by_hand, terms.loss)
 # misalignment falls while the joint embedding spreads out.
 
 # %%
-runs = [setup.fit(seed) for seed in config.all_seeds]
+runs, baseline = several.trained(setup, config.all_seeds, plain=config.vanilla)
 plots.curves([run.log for run in runs], names)
 
 # %% [markdown]
@@ -239,7 +239,6 @@ galleries.neighbours(shown, nearest)
 # spread is as heavy as ours, with the further spread of content.
 
 # %%
-baseline = [setup.fit(seed, vanilla=True) for seed in config.all_seeds if config.vanilla]
 if baseline:
     table = metrics.add("vanilla", [setup.probe(run) for run in baseline])
     rows = ["h", "content"]

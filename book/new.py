@@ -37,7 +37,7 @@ import torch
 from IPython.display import Markdown, display
 
 from msr.augment import Normalise
-from msr.experiments import imagenet
+from msr.experiments import imagenet, several
 from msr.report import Metrics, galleries, plots, sentences, tables
 
 config = imagenet.Parameters.read(globals())
@@ -65,7 +65,7 @@ galleries.views(originals, Normalise().undo(views), titles, shared)
 # Each space's misalignment falls, while the joint embedding spreads out.
 
 # %%
-runs = [setup.fit(seed) for seed in config.all_seeds]
+runs, plain = several.trained(setup, config.all_seeds, plain=config.vanilla)
 plots.curves([run.log for run in runs], names)
 
 # %% [markdown]
@@ -88,7 +88,6 @@ plots.heatmap(main, columns=styles, title="style probes", cmap="Greens")
 # It is trained on the same number of views.
 
 # %%
-plain = [setup.fit(seed, vanilla=True) for seed in config.all_seeds if config.vanilla]
 if plain:
     theirs = metrics.add("vanilla", [setup.probe(run) for run in plain])
     display(Markdown(tables.compare(main, theirs, labels + styles)))

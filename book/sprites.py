@@ -81,7 +81,7 @@ from IPython.display import Markdown, display
 from msr.augment import Normalise
 from msr.data import dsprites
 from msr.evaluate import retrieval
-from msr.experiments import imagenet, sprites, swap
+from msr.experiments import imagenet, several, sprites, swap
 from msr.report import Metrics, galleries, plots, sentences, tables
 
 config = sprites.Parameters.read(globals())
@@ -134,7 +134,7 @@ galleries.views(originals, Normalise().undo(batch), titles, shares)
 # family is `entropy`, the theorem's objective made trainable.
 
 # %%
-runs = [setup.fit(seed) for seed in config.all_seeds]
+runs, plain = several.trained(setup, config.all_seeds, plain=True, probe=sprites.probe)
 plots.curves([run.log for run in runs], names)
 
 # %% [markdown]
@@ -177,7 +177,6 @@ galleries.neighbours(setup.val_probe.pixels, nearest)
 # no style spaces. It is trained on the same number of views.
 
 # %%
-plain = [setup.fit(seed, vanilla=True) for seed in config.all_seeds]
 vanilla = metrics.add("vanilla", [sprites.probe(setup, run) for run in plain])
 plots.heatmap(vanilla, ["h", "content"], factors, title="plain SSL")
 
@@ -212,7 +211,7 @@ finer = {"groups": ("color", "zoom", "translation", "rotation"), "sizes": (4, 3,
 finer |= {"strength": "full_circle", "paired": False, "lambdas": (1.0,)}
 finer |= {"epochs": max(1, config.epochs // 2), "out_dir": f"{config.out_dir}/four"}
 split = sprites.vary(setup, **finer)
-fours = [split.fit(seed) for seed in config.all_seeds]
+fours, _ = several.trained(split, config.all_seeds, probe=sprites.probe)
 takes = swap.parts(split.views)
 four = metrics.add("four", [sprites.probe(split, run) for run in fours])
 scores = [{"spaces": swap.swap(split, run, task, takes)[0][0]} for run in fours]
@@ -252,15 +251,16 @@ cells["weights"]["content spread"] = {"content_spread": 1.0}
 cells["network"]["strided"] = {"backbone": "cnn", "width": 32}
 
 # %%
-default = sprites.study(short, config.seed, "default")
+every = {"default": {}} | {f"{t}/{n}": c for t, some in cells.items() for n, c in some.items() if c}
+jobs = [(config.seed, name, changes) for name, changes in every.items()]
+studied = dict(zip(every, several.mapped(short, sprites.study, jobs, list(every)), strict=True))
 studies = {}
 for title, settings in cells.items():
     found = {}
     for name, changes in settings.items():
-        cell = sprites.vary(short, **changes)
-        folder = f"{title}/{name}"
-        table = sprites.study(cell, config.seed, folder) if changes else default
-        found[name] = sprites.summary(table, sprites.homes(cell))
+        homes = sprites.homes(sprites.vary(short, **changes))
+        table = studied[f"{title}/{name}" if changes else "default"]
+        found[name] = sprites.summary(table, homes)
     studies[title] = metrics.add(title, [found])
 shown = ["shape", "color", "position", "color_in_content", "position_in_content"]
 plots.dots(studies, shown)

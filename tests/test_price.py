@@ -1,6 +1,5 @@
 """The price of style: each variation changes what it says, and effects are paired by seed."""
 
-
 import pytest
 import small
 from small import IMAGENET

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
-from sklearn.utils.parallel import Parallel, delayed
 
 from msr.data.images import enough
-from msr.experiments import supervised
+from msr.experiments import several, supervised
 from msr.experiments.price import HEAVY, PLAIN, Cell, content_of, vary
 from msr.experiments.setup import Row, Setup
 from msr.report.verdict import Verdict, paired
-from msr.train import Progress
 
 Table = dict[str, Row]  # {space: {target: score}}
 NUMBERS = ("h", "content", "style", "leak")  # the columns of `summary`
@@ -48,36 +45,17 @@ def measured(
 ) -> dict[str, list[tuple[Table, Row]]]:
     """Train and probe every cell for every seed; return the table and the summary of each.
 
-    On a CPU, as many cells as there are cores are trained at once, each in a process of its own
-    with one thread. Networks and scores that out_dir holds are used again, but for those trained on
-    labels, which are not saved. Raises ValueError, one line, if a cell does not fit the parameters
-    or the images, before any is trained.
+    On a CPU, as many cells as there are cores are trained at once (`several`). Networks and scores
+    that out_dir holds are used again, but for those trained on labels, which are not saved. Raises
+    ValueError, one line, if a cell does not fit the parameters or the images, before any is
+    trained.
     """
     for name, cell in cells.items():
         enough(setup.train, vary(setup, name, **cell.changes).config.batch_size)
-    jobs = [(name, seed) for name in cells for seed in seeds]
-    alone = setup.device.type != "cpu" or setup.config.devices > 1
-    shared = decoded(setup) if alone else by_itself(decoded(setup))
-    workers = Parallel(n_jobs=1 if alone else -1, return_as="generator")
-    done = workers(delayed(one)(shared, name, cells[name], seed) for name, seed in jobs)
-    found: dict[str, list[tuple[Table, Row]]] = {name: [] for name in cells}
-    with Progress(len(jobs), "networks") as bar:
-        for count, ((name, seed), result) in enumerate(zip(jobs, done), start=1):
-            found[name].append(result)
-            bar.update(count, f"{name}, seed {seed}", end_of_epoch=True)
-    return found
-
-
-def decoded(setup: Setup) -> Setup:
-    """Return the experiment with the splits of its probes decoded, where they are small."""
-    train, val = setup.readable(setup.train_probe), setup.readable(setup.val_probe)
-    return replace(setup, train_probe=train, val_probe=val, kept={})
-
-
-def by_itself(setup: Setup) -> Setup:
-    """Return the experiment for a process that decodes files itself, without further processes."""
-    asked = setup.asked.change(num_workers=0)
-    return replace(setup, asked=asked, config=setup.config.change(num_workers=0))
+    jobs = [(name, cell, seed) for name, cell in cells.items() for seed in seeds]
+    names = [f"{name}, seed {seed}" for name, _, seed in jobs]
+    done = iter(several.mapped(setup, one, jobs, names))
+    return {name: [next(done) for _ in seeds] for name in cells}
 
 
 def one(setup: Setup, name: str, cell: Cell, seed: int) -> tuple[Table, Row]:

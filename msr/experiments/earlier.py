@@ -14,6 +14,7 @@ import torch
 from msr import evaluate, safe, weights
 from msr.augment import pipelines
 from msr.data import Images
+from msr.experiments import several
 from msr.experiments.image_parameters import ImageParameters
 from msr.experiments.setup import ImageRun, Setup, embed
 from msr.losses import FAMILIES
@@ -180,8 +181,7 @@ def networks(setup: Setup | Earlier) -> tuple[list[ImageRun], list[ImageRun]]:
     """
     if isinstance(setup, Earlier):
         return list(setup.runs), list(setup.baseline)
-    seeds = setup.config.all_seeds
-    return [setup.fit(seed) for seed in seeds], [setup.fit(seed, vanilla=True) for seed in seeds]
+    return several.trained(setup, setup.config.all_seeds, plain=True, probe=None)
 
 
 def made_by(notebook: str, setup: Setup | Earlier) -> str:

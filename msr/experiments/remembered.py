@@ -20,7 +20,8 @@ Table = dict[str, dict[str, float]]  # {space: {target: score}}
 MSR = Path(__file__).resolve().parent.parent
 # what decides scores, in msr/ …
 ROOMS, FILES = ("augment", "data", "evaluate", "losses"), ("views", "models", "spaces", "objective")
-SCORING = (*ROOMS, *(f"{name}.py" for name in FILES), "experiments/setup.py")
+SETUPS = ("experiments/setup.py", "experiments/sprites.py")
+SCORING = (*ROOMS, *(f"{name}.py" for name in FILES), *SETUPS)
 # … and the libraries that compute them
 LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "scikit-learn")
 FILE = "probes.json"  # beside model.safetensors

@@ -93,14 +93,14 @@ class Setup(Plan):
         progress: whether to show a progress bar. Raises what `msr.train.fit` raises.
         """
         model, objective = self.build(seed, vanilla)
-        views, training, name = self.views, self.training.change(seed=seed), "spaces"
+        views, name = self.views, "vanilla" if vanilla else "spaces"
+        training = self.training.change(seed=seed, epochs=self.epochs(vanilla))
         if vanilla:
-            epochs = math.ceil(training.epochs * views.n_views / 2)
-            training = training.change(epochs=epochs, adaptive=False)
-            views, name = Views(views.query, views.key), "vanilla"
-        folder, title = Path(self.config.out_dir) / f"{name}_seed{seed}", f"{name}, seed {seed}"
+            training = training.change(adaptive=False)
+            views = Views(views.query, views.key)
+        folder, title = self.folder(seed, vanilla), f"{name}, seed {seed}"
         if self.config.devices > 1 and dist.world_size() == 1:
-            total = training.epochs * (len(self.train) // training.batch_size)
+            total = self.steps(vanilla)
             worker = processes.Worker(self.asked, seed, name, folder, title, total)
             log = processes.train(worker, model, objective, progress)
             return ImageRun(model, objective, seed, log, views=views, folder=folder)
@@ -118,6 +118,19 @@ class Setup(Plan):
         )
         self._report_files(folder, title)
         return ImageRun(model, objective, seed, log, views=views, folder=folder)
+
+    def epochs(self, vanilla: bool) -> int:
+        """Return the passes over the training images; plain self-supervision makes fewer views."""
+        views = self.views.n_views / 2 if vanilla else 1
+        return math.ceil(self.training.epochs * views)
+
+    def steps(self, vanilla: bool) -> int:
+        """Return the number of training steps of a network."""
+        return self.epochs(vanilla) * (len(self.train) // self.training.batch_size)
+
+    def folder(self, seed: int, vanilla: bool) -> Path:
+        """Return the folder in out_dir where a network is saved."""
+        return Path(self.config.out_dir) / f"{'vanilla' if vanilla else 'spaces'}_seed{seed}"
 
     def _report_files(self, folder: Path, title: str) -> None:
         """Write next to the weights which files were skipped or converted; rank 0 writes."""

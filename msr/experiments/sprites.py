@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +18,7 @@ from msr.experiments import limits
 from msr.experiments.image_parameters import ImageParameters
 from msr.experiments.parameters import Seed, parameter
 from msr.experiments.plan import Plan
+from msr.experiments.remembered import of_images, remembered
 from msr.experiments.setup import ImageRun, Row, Setup
 from msr.spaces import Spaces
 from msr.train import pick_device
@@ -161,13 +162,15 @@ def vary(setup: Setup, **changes: Any) -> Setup:
     return setup.vary(planned, **changes)
 
 
-def study(setup: Setup, seed: int, folder: str, **changes: Any) -> dict[str, Row]:
+def study(
+    setup: Setup, seed: int, folder: str, changes: Mapping[str, Any] | None = None
+) -> dict[str, Row]:
     """Train one setting that differs from `setup` by `changes`, and return its table.
 
-    folder: where it is saved, inside out_dir. The table is that of `probe`, without h and joined.
-    No progress bar is shown.
+    changes: {parameter: value}. folder: where it is saved, inside out_dir. The table is that of
+    `probe`, without h and joined. No progress bar is shown.
     """
-    cell = vary(setup, **changes, out_dir=str(Path(setup.config.out_dir) / folder))
+    cell = vary(setup, **(changes or {}), out_dir=str(Path(setup.config.out_dir) / folder))
     return probe(cell, cell.fit(seed, progress=False), cell.spaces.names)
 
 
@@ -179,15 +182,20 @@ def probe(setup: Setup, run: ImageRun, spaces: Sequence[str] = ()) -> dict[str, 
 
     The score of shape and color is top-1 accuracy (`probes.classify`), that of the other factors R²
     (`probes.many`). spaces: those to probe; empty: h, every space and joined. The table is also
-    kept in `run.table`.
+    kept in `run.table`, and beside the run's weights (see `remembered`).
     """
     train, val = setup.train_probe, setup.val_probe
-    z, z_val = setup.embed(run, train), setup.embed(run, val)
-    found = {
-        space: factors(z[space], train, z_val[space], val, probes.side_by_side(z, space))
-        for space in spaces or z
-    }
-    run.table = probes.nested(found)
+
+    def measure() -> dict[str, Row]:
+        z, z_val = setup.embed(run, train), setup.embed(run, val)
+        found = {
+            space: factors(z[space], train, z_val[space], val, probes.side_by_side(z, space))
+            for space in spaces or z
+        }
+        return probes.nested(found)
+
+    about = [repr(run.objective.spaces), repr(spaces), *map(of_images, (train, val))]
+    run.table = remembered(run.folder, about, measure)
     return run.table
 
 

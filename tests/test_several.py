@@ -1,0 +1,137 @@
+"""Several networks at once are those that would have been trained one after the other."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import small
+import torch
+from joblib import parallel_config
+
+from msr.experiments import several
+from msr.experiments.setup import Setup
+
+
+@pytest.fixture(autouse=True)
+def few_shapes(monkeypatch):
+    small.few_shapes(monkeypatch)
+
+
+@pytest.fixture
+def setup(tmp_path):
+    return small.imagenet_setup(width=4, hidden="8", out_dir=str(tmp_path / "runs"))
+
+
+def weights(run):
+    return torch.cat([p.flatten() for p in run.model.state_dict().values()])
+
+
+def test_they_are_those_of_turns(setup, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(several, "at_once", lambda *_: 2)
+    with parallel_config("loky", inner_max_num_threads=1):
+        ours, plain = several.trained(setup, [0, 1], plain=True)
+    printed = capsys.readouterr().out
+    assert "not trained again" not in printed
+    turns = small.imagenet_setup(width=4, hidden="8", out_dir=str(tmp_path / "turns"))
+    for run, vanilla in ((ours[0], False), (ours[1], False), (plain[0], True), (plain[1], True)):
+        alone = turns.fit(run.seed, vanilla, progress=False)
+        torch.testing.assert_close(weights(run), weights(alone), atol=1e-6, rtol=1e-5)
+        assert [line["step"] for line in run.log] == [line["step"] for line in alone.log]
+    monkeypatch.setattr("msr.evaluate.drawn", lambda *_, **__: pytest.fail("probed again"))
+    assert setup.probe(ours[0])["h"].keys() == setup.probe(plain[1])["h"].keys()
+
+
+def test_what_they_print_is_printed(setup, monkeypatch, capsys):
+    monkeypatch.setattr(several, "at_once", lambda *_: 2)
+    with parallel_config("sequential"):
+        several.trained(setup, [0, 1], probe=None)
+        capsys.readouterr()
+        several.trained(setup, [0, 1], probe=None)
+    assert capsys.readouterr().out.count("not trained again") == 2
+
+
+def test_an_error_is_that_of_the_network(setup, monkeypatch):
+    def fail(self, seed, *_, **__):
+        raise ValueError(f"seed {seed} is wrong")
+
+    monkeypatch.setattr(several, "at_once", lambda *_: 2)
+    monkeypatch.setattr(Setup, "fit", fail)
+    with parallel_config("sequential"), pytest.raises(ValueError, match="seed 0 is wrong"):
+        several.trained(setup, [0, 1])
+
+
+def test_on_a_gpu_or_several_devices_they_take_turns(setup, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
+    assert [several.at_once(setup, jobs) for jobs in (0, 1, 3, 9)] == [1, 1, 3, 4]
+    cuda = replace(setup, device=torch.device("cuda"))
+    both = replace(setup, config=setup.config.change(devices=2, batch_size=16))
+    assert several.at_once(cuda, 9) == several.at_once(both, 9) == 1
+
+
+def test_results_come_in_the_order_of_the_jobs(setup, monkeypatch, capsys):
+    monkeypatch.setattr(several, "at_once", lambda *_: 2)
+    with parallel_config("loky"):
+        found = several.mapped(setup, power, [(2, 3), (3, 2), (5, 1)], ["a", "b", "c"])
+    assert found == [8, 9, 5]
+    assert [text for text in capsys.readouterr().out.split() if text.isdigit()] == ["8", "9", "5"]
+
+
+def power(setup, base, exponent):
+    """A job that prints what it returns."""
+    assert setup.config.num_workers == 0
+    print(base**exponent)
+    return base**exponent
+
+
+SCRIPT = """
+import os, sys, time
+from msr.experiments import several
+
+def wait(setup, folder):
+    open(os.path.join(folder, str(os.getpid())), "w").close()
+    time.sleep(120)
+
+if __name__ == "__main__":
+    several.at_once = lambda *_: 2
+    several.by_itself = lambda setup: setup
+    several.mapped(None, wait, [(sys.argv[1],)] * 2, ["a", "b"])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_networks_do_not_outlive_the_page_that_trains_them(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    command = [sys.executable, str(tmp_path / "script.py"), str(folder)]
+    page = subprocess.Popen(command, env=environment)
+    try:
+        assert soon(lambda: len(list(folder.iterdir())) == 2), "both have begun"
+        children = [int(path.name) for path in folder.iterdir()]
+        page.send_signal(signal.SIGKILL)
+        page.wait(10)
+        assert soon(lambda: not any(map(alive, children)), 20)
+    finally:
+        page.kill()
+
+
+def soon(condition, seconds=90):
+    """Whether a condition comes true within so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.2)
+    return condition()
+
+
+def alive(pid):
+    """Whether a process runs; a zombie, which nobody has waited for, does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
