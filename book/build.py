@@ -96,11 +96,17 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
 
 
 def fingerprint(name: str, params: dict) -> str:
-    """Return a digest of what a page depends on: library, notebook, parameters, $IMAGENET_DIR."""
+    """Return a digest of what a page depends on.
+
+    These are the library, the notebook, its parameters, $IMAGENET_DIR, and the numbers of earlier
+    runs that are kept with the book.
+    """
     values = [params, os.environ.get("IMAGENET_DIR", "")]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     digest.update(meaning_of_library().encode())
     digest.update((ROOT / "book" / f"{name}.ipynb").read_bytes())
+    for kept in sorted((ROOT / "book" / "reference").glob("*.json")):
+        digest.update(kept.read_bytes())
     return digest.hexdigest()
 
 
