@@ -93,6 +93,9 @@ record = photographs.record(config)
 found, content, styles = record["tables"], record["content"], record["styles"]
 main, plain = found[photographs.MAIN], found[photographs.PLAIN]
 display(Markdown(record["about"]))
+if not config.data_dir:
+    made = f"*These numbers are of an earlier run (commit {record['commit'][:7] or 'unknown'}).*"
+    display(Markdown(f"{made} Its settings stand in `{config.reference}`."))
 
 # %% [markdown]
 # ## What each space encodes
