@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import field_validator
-
 from msr.config import Place, Whole, Words
 from msr.experiments import compared, price, transfer
 from msr.experiments.parameters import Seed, parameter
@@ -26,7 +24,7 @@ prepare = price.prepare
 KEYS = ("tables", "about", "content", "styles", "studies", "tasks", "params", "seconds", "commit")
 
 
-class Parameters(price.Parameters):
+class Parameters(price.Parameters, transfer.TaskParameters):
     """The parameters of book/photographs.ipynb: those of book/price.ipynb, and tasks."""
 
     NAME: ClassVar[str] = "photographs"
@@ -54,24 +52,11 @@ class Parameters(price.Parameters):
     tasks: Words = parameter(
         (), 'other images to judge on, ["spatial:FOLDER", …], as in transfer', decides=False
     )
-    task_images: Whole = parameter(
-        1000,
-        "images of each task to fit on, and as many to score on",
-        decides=False,
-        ge=50,
-        le=10**6,
-    )
     reference: Place = parameter(
         "book/reference/photographs.json",
         "metrics to show where data_dir is empty",
         decides=False,
     )
-
-    @field_validator("tasks")
-    @classmethod
-    def _known_kinds(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
-        transfer.parse(tasks)
-        return tasks
 
 
 def record(config: Parameters) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from msr.evaluate import STREAM, classifier
 from msr.experiments import limits
 from msr.experiments.earlier import Earlier, read
 from msr.experiments.imagenet import FolderParameters, load_data, plan
+from msr.experiments.parameters import Parameters as Common
 from msr.experiments.parameters import Seed, parameter
 from msr.experiments.plan import Plan
 from msr.experiments.setup import ImageRun, Row, Setup
@@ -37,7 +38,28 @@ DECIDED_BY = {
 CELLS = 3  # a place is one cell of a CELLS × CELLS grid, a size one of CELLS classes
 
 
-class Parameters(FolderParameters):
+class TaskParameters(Common):
+    """The parameters of pages that judge frozen networks on other images."""
+
+    tasks: Words = parameter(
+        (), 'folders, such as ["content:FOLDER", "spatial:OTHER"]; empty: rendered', decides=False
+    )
+    task_images: Whole = parameter(
+        1000,
+        "images of each task to fit on, and as many to score on",
+        decides=False,
+        ge=50,
+        le=10**6,
+    )
+
+    @field_validator("tasks")
+    @classmethod
+    def _known_kinds(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        parse(tasks)
+        return tasks
+
+
+class Parameters(FolderParameters, TaskParameters):
     """The parameters of book/transfer.ipynb."""
 
     NAME: ClassVar[str] = "transfer"
@@ -59,16 +81,6 @@ class Parameters(FolderParameters):
     out_dir: Place = parameter(
         "runs/transfer", "weights, logs and metrics.json go here", decides=False
     )
-    tasks: Words = parameter(
-        (), 'folders, such as ["content:FOLDER", "spatial:OTHER"]; empty: rendered', decides=False
-    )
-    task_images: Whole = parameter(
-        1000,
-        "images of each task to fit on, and as many to score on",
-        decides=False,
-        ge=50,
-        le=10**6,
-    )
     shots: Whole = parameter(
         0, "images per class that the probe sees; 0: all of them", decides=False, ge=0
     )
@@ -78,12 +90,6 @@ class Parameters(FolderParameters):
     trained: Place = parameter(
         "", "networks trained earlier: runs/imagenet, one run's folder, …", decides=False
     )
-
-    @field_validator("tasks")
-    @classmethod
-    def _known_kinds(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
-        parse(tasks)
-        return tasks
 
 
 @dataclass
