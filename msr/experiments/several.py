@@ -75,9 +75,10 @@ def by_itself(setup: Setup) -> Setup:
 def mapped(
     setup: Setup, function: Callable[..., Any], jobs: Sequence[tuple], names: Sequence[str]
 ) -> list[Any]:
-    """Return [function(setup, *job) for job in jobs], as many at once as `at_once` says.
+    """Return the result of `function(setup, ...)` for each job, as many at once as `at_once` says.
 
-    function: of a module, since it goes to other processes. names: of the jobs, for the display.
+    function: of a module, since it goes to other processes. jobs: its further arguments. names: of
+    the jobs, for the display.
     What they print is printed here when each is done.
     """
     n = at_once(setup, len(jobs))
