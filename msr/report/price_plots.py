@@ -37,8 +37,9 @@ def front(table: Table, x: str, y: Sequence[str], kinds: Kinds, named: Sequence[
                 axis.annotate(row, at, **place)
         axis.set(xlabel=f"{x}: R², from h", ylabel="accuracy")
         axis.set_title(quantity, loc="left")
-        axis.margins(0.2)
+        axis.margins(x=0.35, y=0.2)
         axis.grid(color=GRID, lw=0.6)
     if y and kinds:
-        axes[0, 0].legend(fontsize=9)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return fig
