@@ -137,10 +137,10 @@ display(Markdown(f"Ours beside *{fair}*:\n\n{tables.compare(table, rival, labels
 # - **epochs**: two and four times as many.
 
 # %%
+panels = {}
 for study, variations in price.studies(setup, config.studies).items():
-    metrics.add(study, compared.by_seed({name: numbers[name] for name in variations}))
-shown = price.studies(setup, config.studies).items()
-panels = {study: metrics.tables[study] for study, some in shown if len(some) > 1}
+    panel = metrics.add(study, compared.by_seed({name: numbers[name] for name in variations}))
+    panels |= {study: panel} if len(variations) > 1 else {}
 plots.dots(panels, compared.NUMBERS)
 
 # %%
@@ -184,15 +184,10 @@ kinds = {
     "ours, one change": list(ours),
     "ours": ["default"],
     price.PLAIN: [name for name in rivals if cells[name].kind == "plain"],
-    price.BOUND: [name for name in rivals if name == price.BOUND],
+    price.BOUND: [name for name in rivals if cells[name].kind == "labels"],
 }
-named = [
-    "default",
-    price.PLAIN,
-    price.HEAVY,
-    *kinds[price.BOUND],
-    *({"separate spreads"} & {*ours}),
-]
+shown = ("default", price.PLAIN, price.HEAVY, price.BOUND, "separate spreads")
+named = [name for name in shown if name in everything]
 price_plots.front(everything, "style", ["h", "content"], kinds, named)
 
 # %% [markdown]

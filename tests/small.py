@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from msr.experiments import imagenet, sprites, transfer
+from msr.experiments import imagenet, price, sprites, transfer
 from msr.experiments.setup import Setup
 
 IMAGENET = dict(
@@ -54,6 +54,12 @@ def few_shapes(patch: pytest.MonkeyPatch) -> None:
 def imagenet_setup(**changes: Any) -> Setup:
     """The experiment on images, with some parameters changed."""
     return imagenet.prepare(imagenet.Parameters(**IMAGENET | changes))
+
+
+def price_setup(out_dir: object, **changes: Any) -> Setup:
+    """The experiment of the price page, with a tiny network and some parameters changed."""
+    given = IMAGENET | {"width": 4, "hidden": "8", "out_dir": str(out_dir)}
+    return price.prepare(price.Parameters(**given | changes))
 
 
 def sprites_setup(**changes: Any) -> Setup:

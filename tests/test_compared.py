@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import small
 from joblib import parallel_config
-from small import IMAGENET
 
 from msr.experiments import compared, price
 from msr.experiments.setup import Setup
@@ -21,8 +20,7 @@ def few_shapes(monkeypatch):
 
 @pytest.fixture
 def setup(tmp_path):
-    given = IMAGENET | {"width": 4, "hidden": "8", "out_dir": str(tmp_path)}
-    return price.prepare(price.Parameters(**given))
+    return small.price_setup(tmp_path)
 
 
 def test_a_variation_is_trained_and_summed_up(setup):
@@ -62,9 +60,8 @@ def test_cells_are_measured_in_their_order_and_kept(setup, monkeypatch):
 def test_processes_decode_image_files(photographs, tmp_path, monkeypatch):
     """Worker processes of the loader cannot start in those of the cells, which decode alone."""
     monkeypatch.setattr("msr.experiments.imagenet.MIN_VAL", 2)
-    given = IMAGENET | {"data_dir": str(photographs), "num_workers": 1, "out_dir": str(tmp_path)}
-    given |= {"batch_size": 8, "width": 4, "hidden": "8", "sizes": "4,2,2"}
-    setup = price.prepare(price.Parameters(**given))
+    given = {"data_dir": str(photographs), "num_workers": 1, "batch_size": 8, "sizes": "4,2,2"}
+    setup = small.price_setup(tmp_path, **given)
     cells = {"default": price.Cell({}), price.BOUND: price.Cell({}, "labels")}
     with parallel_config("loky", n_jobs=2):
         found = compared.measured(setup, cells, [0])

@@ -2,7 +2,6 @@
 
 import pytest
 import small
-from small import IMAGENET
 
 from msr.experiments import price
 
@@ -14,8 +13,7 @@ def few_shapes(monkeypatch):
 
 @pytest.fixture
 def setup(tmp_path):
-    given = IMAGENET | {"width": 4, "hidden": "8", "out_dir": str(tmp_path)}
-    return price.prepare(price.Parameters(**given))
+    return small.price_setup(tmp_path)
 
 
 def test_each_variation_changes_only_what_it_says(setup):
@@ -54,8 +52,7 @@ def test_plain_networks_are_as_wide_as_they_say(setup):
 
 
 def test_weights_of_a_family_are_its_own(tmp_path):
-    given = IMAGENET | {"width": 4, "hidden": "8", "family": "vicreg", "out_dir": str(tmp_path)}
-    setup = price.prepare(price.Parameters(**given))
+    setup = small.price_setup(tmp_path, family="vicreg")
     assert price.weights_of(setup) == setup.build(0)[1].lambdas.tolist() == [25.0] * 3
     thrice = price.studies(setup, ["weight of content"])["weight of content"]["λ × 3"]
     assert thrice == {"lambdas": [75.0, 25.0, 25.0]}
@@ -78,13 +75,12 @@ def test_cells_are_the_default_its_variations_its_rivals_and_the_bound(setup):
 
 
 def test_flips_apart_share_what_the_spatial_space_had(tmp_path):
-    given = IMAGENET | {"width": 4, "hidden": "8", "out_dir": str(tmp_path)}
-    setup = price.prepare(price.Parameters(**given, augmentation="small"))
+    setup = small.price_setup(tmp_path, augmentation="small")
     apart = price.vary(setup, "x", **price.sharing(setup)["flips apart"])
     assert apart.spaces.names == ("content", "appearance", "crop", "flip")
     assert apart.spaces.sizes == (16, 4, 4, 1)
     assert apart.build(0)[1].lambdas.tolist() == [1, 2, 2, 2]
-    assert "flips apart" not in price.sharing(price.prepare(price.Parameters(**given)))
+    assert "flips apart" not in price.sharing(small.price_setup(tmp_path))
 
 
 def test_what_does_not_apply_is_left_out(setup):

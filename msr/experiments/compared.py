@@ -85,15 +85,7 @@ def effects(
 
     The differences are paired by seed, and corrected over the variations (see `verdict.paired`).
     """
-    return {
-        number: paired(
-            {
-                name: [ours[number] - base[number] for ours, base in zip(rows, default)]
-                for name, rows in changed.items()
-            }
-        )
-        for number in NUMBERS
-    }
+    return _differences({name: (rows, default) for name, rows in changed.items()})
 
 
 def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]]:
@@ -110,12 +102,18 @@ def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]
         "equal spread, half as wide": ("half as wide", f"{HEAVY}, half as wide"),
     }
     trained = {name: pair for name, pair in both.items() if set(pair) <= set(numbers)}
+    return _differences(
+        {name: (numbers[ours], numbers[plain]) for name, (ours, plain) in trained.items()}
+    )
+
+
+def _differences(
+    sides: Mapping[str, tuple[Sequence[Row], Sequence[Row]]],
+) -> dict[str, dict[str, Verdict]]:
+    """Return {number: {name: verdict}} on one side minus the other, paired by seed."""
     return {
         number: paired(
-            {
-                name: [a[number] - b[number] for a, b in zip(numbers[ours], numbers[plain])]
-                for name, (ours, plain) in trained.items()
-            }
+            {name: [a[number] - b[number] for a, b in zip(*both)] for name, both in sides.items()}
         )
         for number in NUMBERS
     }

@@ -8,15 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from sklearn.utils.parallel import Parallel, delayed
 
 from msr import models
 from msr.data.latents import Latents, LatentViews, Stream
-from msr.experiments import limits
+from msr.experiments import limits, several
 from msr.experiments.measures import ALL, LatentRun, of_seed, r2
 from msr.objective import ContentPairs, Objective, one_for_all
 from msr.spaces import Spaces
-from msr.train import Progress, Training, fit, pick_device
+from msr.train import Training, fit, pick_device
 from msr.train.settings import Precision
 
 WHITENED = 4096  # observations from which the encoder's whitening is computed
@@ -158,14 +157,11 @@ def runs(settings: Mapping[str, Setting], seeds: Sequence[int], out_dir: str | P
         names.setdefault(setting, name)
     jobs = [(setting, seed) for setting in names for seed in seeds]
     on_cpu = all(setting.on.type == "cpu" for setting in names)
-    workers = Parallel(n_jobs=-1 if on_cpu else 1, return_as="generator")
-    done = workers(delayed(_saved)(s, seed, f"{out_dir}/{names[s]}", names[s]) for s, seed in jobs)
-
-    found: dict[Setting, list[LatentRun]] = {setting: [] for setting in names}
-    with Progress(len(jobs), "runs") as bar:
-        for count, ((setting, seed), result) in enumerate(zip(jobs, done), start=1):
-            found[setting].append(result)
-            bar.update(count, f"{names[setting]}, seed {seed}", end_of_epoch=True)
+    n = max(1, min(len(jobs), several.cores())) if on_cpu else 1
+    calls = [(s, seed, f"{out_dir}/{names[s]}", names[s]) for s, seed in jobs]
+    titles = [f"{names[setting]}, seed {seed}" for setting, seed in jobs]
+    done = iter(several.shown(several.answers(_saved, calls, n), titles, "runs"))
+    found = {setting: [next(done) for _ in seeds] for setting in names}
     return {name: found[setting] for name, setting in settings.items()}
 
 

@@ -5,7 +5,6 @@ Each variation is the experiment on images with one change; plain self-supervisi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -125,7 +124,7 @@ def sharing(setup: Setup) -> dict[str, Changes]:
     c, views = setup.config, setup.views
     found: dict[str, Changes] = {}
     if not c.paired:
-        longer = math.ceil(c.epochs * views.n_views / 2)
+        longer = setup.epochs(vanilla=True)  # it has two views per image as well
         found["one key per image"] = {"paired": True, "epochs": longer}
     if {"crop", "flip"} == set(views.members.get("spatial", ())):
         groups = [
@@ -186,10 +185,5 @@ def weights_of(setup: Setup) -> list[float]:
 
 
 def content_of(setup: Setup) -> list[str]:
-    """Return the columns of label probes whose label is content: no augmentation changes it.
-
-    Labels that some augmentation changes, such as colour, are style. A user's classes count as
-    content.
-    """
-    homes = setup.views.homes(setup.val.labels)
-    return [f"{name}_linear" for name in setup.val.labels if homes.get(name) == "content"]
+    """Return the columns of linear probes whose label is content (see `Setup.content`)."""
+    return [f"{name}_linear" for name in setup.content]

@@ -34,9 +34,9 @@ def remembered(folder: Path | None, about: Iterable[str], make: Callable[[], Tab
     those in memory), the code that scores and its libraries count as well. folder: None for a run
     that was not saved, of which nothing is kept. A file that cannot be read or written is no error.
     """
-    weights = folder / "model.safetensors" if folder else None
-    if folder is None or weights is None or not weights.is_file():
+    if folder is None or not (folder / "model.safetensors").is_file():
         return make()
+    weights = folder / "model.safetensors"
     key = digest([*about, CODE, hashlib.sha256(weights.read_bytes()).hexdigest()])
     try:
         found = safe.mapping((folder / FILE).read_bytes(), FILE)

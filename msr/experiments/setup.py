@@ -150,6 +150,16 @@ class Setup(Plan):
         """The number of processes that decode image files."""
         return getattr(self.config, "num_workers", 0)
 
+    @property
+    def content(self) -> list[str]:
+        """The labels that no augmentation changes, which belong to the content space.
+
+        Labels that some augmentation changes, such as colour, are style. A user's classes count as
+        content.
+        """
+        homes = self.views.homes(self.val.labels)
+        return [name for name in self.val.labels if homes.get(name) == "content"]
+
     def readable(self, split: Images) -> Images:
         """Return a split without the files that cannot be read; probes are given only such splits.
 

@@ -11,7 +11,7 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +41,7 @@ def trained(
     if n > 1:
         shared = by_itself(setup)
         with watched(setup, jobs):
-            done = Parallel(n)(delayed(told)(os.getpid(), one, shared, *job, probe) for job in jobs)
+            done = list(answers(one, [(shared, *job, probe) for job in jobs], n))
         print("".join(said for _, said in done), end="", flush=True)
         with contextlib.redirect_stdout(io.StringIO()):  # they were trained a moment ago
             runs = [setup.fit(seed, vanilla, progress=False) for seed, vanilla in jobs]
@@ -54,9 +54,13 @@ def at_once(setup: Setup, jobs: int) -> int:
     """Return how many of the networks to train at once: 1, or on a CPU as many as it has cores."""
     if setup.device.type != "cpu" or setup.config.devices > 1 or dist.world_size() > 1:
         return 1
-    affinity = getattr(os, "sched_getaffinity", None)  # of Linux: the cores that are allowed
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(jobs, cores))
+    return max(1, min(jobs, cores()))
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # of Linux
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def by_itself(setup: Setup) -> Setup:
@@ -82,15 +86,27 @@ def mapped(
     What they print is printed here when each is done.
     """
     n = at_once(setup, len(jobs))
-    shared, workers = by_itself(setup) if n > 1 else setup, Parallel(n, return_as="generator")
+    shared = by_itself(setup) if n > 1 else setup
+    return shown(answers(function, [(shared, *job) for job in jobs], n), names, "networks")
+
+
+def shown(done: Iterable[tuple[Any, str]], names: Sequence[str], title: str) -> list[Any]:
+    """Return the results of `answers`; as each comes, print what was printed and show its name."""
     results = []
-    with Progress(len(jobs), "networks") as bar:
-        done = workers(delayed(told)(os.getpid(), function, shared, *job) for job in jobs)
+    with Progress(len(names), title) as bar:
         for name, (result, said) in zip(names, done, strict=True):
             print(said, end="", flush=True)
             results.append(result)
             bar.update(len(results), name, end_of_epoch=True)
     return results
+
+
+def answers(
+    function: Callable[..., Any], jobs: Iterable[tuple], n: int
+) -> Iterator[tuple[Any, str]]:
+    """Yield function(…) and what it printed for each job, its arguments, n at once in processes."""
+    calls = (delayed(told)(os.getpid(), function, *job) for job in jobs)
+    yield from Parallel(n, return_as="generator")(calls)
 
 
 def told(parent: int, function: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:

@@ -28,6 +28,7 @@ from msr.train.schedule import Schedule
 from msr.views import augmented
 
 Targets = Mapping[str, torch.Tensor]
+HIDDEN = 256  # units of the head that reads a pair of views
 
 
 class Batch(NamedTuple):
@@ -37,9 +38,6 @@ class Batch(NamedTuple):
     labels: Targets  # {label: long [B]}
     factors: Targets  # {factor: [B, n]}, standardised
     drawn: torch.Tensor  # the style targets [B, T], standardised
-
-
-HIDDEN = 256  # units of the head that reads a pair of views
 
 
 class Heads(nn.Module):
@@ -101,8 +99,7 @@ def fit(setup: Setup, seed: int, progress: bool = False) -> ImageRun:
     one line, for fewer images than a batch holds, and NonFiniteLoss.
     """
     model, objective = setup.build(seed, vanilla=True)
-    epochs = math.ceil(setup.training.epochs * setup.views.n_views / 2)
-    settings = setup.training.change(seed=seed, epochs=epochs)
+    settings = setup.training.change(seed=seed, epochs=setup.epochs(vanilla=True))
     tasks = Tasks(setup)
     enough(tasks.images, settings.batch_size)
     schedule = Schedule(settings, len(tasks.images) // settings.batch_size)
@@ -139,8 +136,7 @@ class Tasks:
     def __init__(self, setup: Setup):
         self.pipeline, self.device, self.workers = setup.views.query, setup.device, setup.workers
         self.images = setup.readable(setup.train)
-        homes = setup.views.homes(self.images.labels)
-        self.content = frozenset(name for name, home in homes.items() if home == "content")
+        self.content = frozenset(setup.content)
         columns = {name: y.float().view(len(y), -1) for name, y in self.images.factors.items()}
         self.factors = {name: (y - y.mean(0)) / spread(y) for name, y in columns.items()}
         drawn = self.draw(torch.Generator().manual_seed(0), torch.arange(len(self.images)))[1]
