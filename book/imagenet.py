@@ -234,9 +234,8 @@ galleries.neighbours(shown, nearest)
 #
 # The network for comparison has the same backbone, family, embedding width and augmentations, but
 # no style spaces ($M = 0$). It is trained on **the same number of views**: two per image, so for
-# more steps. Its whole embedding is called "content"; any style that survives is kept by accident.
-# It has the family's usual weights. [The price of style](price.ipynb) also compares with one whose
-# spread is as heavy as ours, with the further spread of content.
+# more steps. Its whole embedding is called "content", with the weights of ours and the further
+# spread, if there is one; any style that survives is kept by accident.
 
 # %%
 if baseline:

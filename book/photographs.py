@@ -121,11 +121,11 @@ plots.heatmap(found["inputs"], columns=styles, title="from the images", cmap="Gr
 # %% [markdown]
 # ## Against plain self-supervision
 #
-# Both see the same number of views. Beside the usual form stands one of **equal spread**: ours has
-# a further spread of the content space, and this one's is as much heavier.
+# Both see the same number of views. Ours has a further spread of the content space, and so has
+# plain self-supervision; the usual form, without, stands beside it.
 
 # %%
-rivals = [name for name in (photographs.PLAIN, photographs.HEAVY) if name in found]
+rivals = [name for name in (photographs.PLAIN, photographs.LIGHT) if name in found]
 for name in rivals:
     display(Markdown(f"*{name}*:\n\n{tables.compare(main, found[name], columns)}"))
 
@@ -189,4 +189,4 @@ if kinds:
 # - Ten thousand small photographs are few: both kinds of network would learn more from more.
 # - The settings were chosen on another seed than those shown, on the same images.
 # - What a network trained on labels reaches is no strict bound: it may overfit few images.
-# - The networks on other images are ours and the usual plain one.
+# - The networks on other images are ours and the plain one, with the further spread.

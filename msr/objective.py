@@ -91,7 +91,8 @@ class Objective(torch.nn.Module):
             align = torch.stack([terms.align(query, key) for query, key in pairs])
             spread = terms.spread(z) if self.joint else self.separate(parts)
             if self.content_spread:
-                spread = spread + self.content_spread * terms.spread(parts["content"])
+                own = spread if len(parts) == 1 else terms.spread(parts["content"])
+                spread = spread + self.content_spread * own
             # L = Σ_m λ_m align_m + spread(z)
             loss = self.weight * (self.lambdas * align).sum() + spread
             violation = dist.mean(terms.violation(align.detach(), self.sizes))

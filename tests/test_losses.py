@@ -230,6 +230,12 @@ def test_a_weight_scales_its_own_space(family):
     torch.testing.assert_close(terms.loss.detach(), expected)
 
 
+def test_content_alone_has_the_spread_of_both_terms():
+    z, one = torch.randn(3, 16, 5, dtype=torch.float64), Spaces(("content",), (5,))
+    plain, more = (Objective("vicreg", one, content_spread=c)(z) for c in (0.0, 0.5))
+    torch.testing.assert_close(more.spread, 1.5 * plain.spread)
+
+
 def test_content_spread_is_added():
     z = views(V=4)
     plain, more = (Objective("simclr", THREE, content_spread=c)(z) for c in (0.0, 0.5))

@@ -31,7 +31,7 @@ def test_each_variation_changes_only_what_it_says(setup):
 
 def test_studies_can_be_chosen(setup):
     assert list(price.studies(setup, ["epochs", "objective"])) == ["objective", "epochs"]
-    assert list(price.rivals(setup, ["epochs"])) == [price.PLAIN, price.HEAVY]
+    assert list(price.rivals(setup, ["epochs"])) == [price.PLAIN, price.LIGHT]
     assert price.rivals(setup, [price.PLAIN]) == price.rivals(setup)
     assert len(price.rivals(setup)) == 6
     with pytest.raises(ValueError, match="unknown study 'objectiv' .did you mean 'objective'"):
@@ -46,9 +46,9 @@ def test_plain_networks_are_as_wide_as_they_say(setup):
     assert widths[price.PLAIN] == {"content": setup.spaces.dim}
     content = setup.config.sizes[0]
     assert widths[f"{price.PLAIN}, {content} dimensions"] == {"content": content}
-    heavy = price.vary(setup, "x", **price.rivals(setup)[price.HEAVY])
-    weights = [some.build(0, vanilla=True)[1].lambdas.item() for some in (setup, heavy)]
-    assert weights[0] == 2 * weights[1]
+    light = price.vary(setup, "x", **price.rivals(setup)[price.LIGHT])
+    further = [some.build(0, vanilla=True)[1].content_spread for some in (setup, light)]
+    assert further == [1, 0]
 
 
 def test_weights_of_a_family_are_its_own(tmp_path):
@@ -69,7 +69,7 @@ def test_cells_are_the_default_its_variations_its_rivals_and_the_bound(setup):
         "× 2",
         "× 4",
         price.PLAIN,
-        price.HEAVY,
+        price.LIGHT,
         price.BOUND,
     }
 
@@ -90,7 +90,7 @@ def test_what_does_not_apply_is_left_out(setup):
     fixed = price.vary(setup, "fixed", backbone="resnet18", width=0)
     assert not [name for name in price.cells(fixed) if "half as wide" in name]
     even = price.vary(setup, "even", content_spread=0.0)
-    assert price.HEAVY not in price.rivals(even)
+    assert price.LIGHT not in price.rivals(even)
     one = price.vary(setup, "one", sizes=[1, 1, 1])
     assert list(price.studies(one)["content width"]) == ["default", "2 dimensions"]
     simclr = price.vary(setup, "simclr", family="simclr")

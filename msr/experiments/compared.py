@@ -9,7 +9,7 @@ import numpy as np
 
 from msr.data.images import enough
 from msr.experiments import several, supervised
-from msr.experiments.price import HEAVY, PLAIN, Cell, content_of, vary
+from msr.experiments.price import LIGHT, PLAIN, Cell, content_of, vary
 from msr.experiments.setup import Row, Setup
 from msr.report.verdict import Verdict, paired
 
@@ -91,15 +91,15 @@ def effects(
 def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]]:
     """Return {number: {setting: verdict}} on ours minus plain self-supervision in that setting.
 
-    Plain has as much spread as ours, but in the first setting. A price that vanishes with epochs
-    was one of compute, one that grows as the backbone narrows one of capacity. Left out is what was
-    not trained. numbers: {cell: one Row per seed}.
+    Plain has the further spread of content that ours has, but in the last setting. A price that
+    vanishes with epochs was one of compute, one that grows as the backbone narrows one of capacity.
+    Left out is what was not trained. numbers: {cell: one Row per seed}.
     """
     both = {
         "default": ("default", PLAIN),
-        "equal spread": ("default", HEAVY),
-        "equal spread, epochs × 4": ("× 4", f"{HEAVY}, epochs × 4"),
-        "equal spread, half as wide": ("half as wide", f"{HEAVY}, half as wide"),
+        "epochs × 4": ("× 4", f"{PLAIN}, epochs × 4"),
+        "half as wide": ("half as wide", f"{PLAIN}, half as wide"),
+        "plain of no further spread": ("default", LIGHT),
     }
     trained = {name: pair for name, pair in both.items() if set(pair) <= set(numbers)}
     return _differences(

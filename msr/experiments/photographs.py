@@ -17,7 +17,7 @@ from msr.experiments.parameters import Seed, parameter
 from msr.experiments.setup import Row, Setup
 from msr.report import Metrics, sentences
 
-MAIN, PLAIN, HEAVY, BOUND = "default", price.PLAIN, price.HEAVY, price.BOUND  # tables
+MAIN, PLAIN, LIGHT, BOUND = "default", price.PLAIN, price.LIGHT, price.BOUND  # tables
 ROOT = Path(__file__).resolve().parents[2]  # of the checkout, in which the reference lies
 prepare = price.prepare
 # what the page reads of a record

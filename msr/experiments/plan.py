@@ -100,8 +100,9 @@ class Plan:
         """Return a fresh network and its objective, on the device.
 
         seed: of the initial weights. The network begins from the weights in `init`, if given.
-        vanilla: for plain self-supervision. Its one alignment is that of the content space, whose λ
-        it has: the first of `lambdas`. Raises ValueError for what does not fit.
+        vanilla: for plain self-supervision: the same objective without styles. Its one space is as
+        wide as all of ours, with the λ of content, the first of `lambdas`, and its further spread.
+        Raises ValueError for what does not fit.
         """
         c = self.config
         torch.manual_seed(seed)
@@ -113,7 +114,7 @@ class Plan:
             model.spaces,
             one_for_all(c.lambdas[:1] if vanilla else c.lambdas),
             self.views.paired and not vanilla,
-            0.0 if vanilla else c.content_spread or 0.0,
+            c.content_spread or 0.0,
             c.content_pairs,
             c.joint,
             **c.settings_of_loss,

@@ -17,7 +17,8 @@ from msr.losses import FAMILIES
 from msr.models import RESNETS
 
 Changes = dict[str, Any]  # {parameter: value}
-PLAIN, HEAVY, BOUND = "plain SSL", "plain SSL, equal spread", "trained on labels"
+PLAIN, BOUND = "plain SSL", "trained on labels"
+LIGHT = f"{PLAIN}, no further spread"
 
 
 class Cell(NamedTuple):
@@ -144,26 +145,23 @@ def sharing(setup: Setup) -> dict[str, Changes]:
 def rivals(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Changes]:
     """Return the forms of plain self-supervision to compare with, {name: what it changes}.
 
-    The first is that of book/imagenet.ipynb. Ours may have a further spread of content, of weight
-    κ; the second form has a spread heavier by the factor 1 + κ. It is the one to compare with: as
-    long as ours, four times as long, and with a backbone half as wide. Others change the first: as
-    wide as the content space, or with batches of as many views instead of as many images. wanted:
-    names of studies; only the first two are left if PLAIN is not among them; empty: all.
+    The first is that of book/imagenet.ipynb, the second has no further spread of content, if ours
+    has one. Others change the first: as wide as the content space, with batches of as many views
+    instead of as many images, with a backbone half as wide, or four times as long. wanted: names of
+    studies; only the first two are left if PLAIN is not among them; empty: all.
     """
     c = setup.config
     groups, width, content = len(c.groups), sum(c.sizes), c.sizes[0]
-    heavy = {"lambdas": [weights_of(setup)[0] / (1 + (c.content_spread or 0))]}
-    found: dict[str, Changes] = {PLAIN: {}} | ({HEAVY: heavy} if c.content_spread else {})
+    light: Changes = {"content_spread": 0.0}
+    found: dict[str, Changes] = {PLAIN: {}} | ({LIGHT: light} if c.content_spread else {})
     if wanted and PLAIN not in wanted:
         return found
     narrow = [content - groups * max(1, content // 4), *[max(1, content // 4)] * groups]
     if content != width and min(narrow) > 0:
         found[f"{PLAIN}, {content} dimensions"] = {"sizes": narrow}
-    found |= {f"{PLAIN}, {name}": changes for name, changes in larger_batches(setup).items()}
     longer = {"epochs × 4": {"epochs": 4 * c.epochs}}
-    for name, changes in (half_as_wide(setup) | longer).items():
-        found[f"{HEAVY}, {name}"] = heavy | changes  # without κ, equal to plain
-    return found
+    more = larger_batches(setup) | half_as_wide(setup) | longer
+    return found | {f"{PLAIN}, {name}": changes for name, changes in more.items()}
 
 
 def cells(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Cell]:
