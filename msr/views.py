@@ -189,21 +189,28 @@ def augmented(pipeline: Pipeline, images: Batch, params: list[dict[str, Params]]
     params: for each of the V views {transform: {parameter: [B, …]}}.
     """
     pixels, aspect = parts(images)
-    x = to_float(pixels).repeat(len(params), 1, 1, 1)  # [V * B, C, H, W]
     joined = upload(
         {
-            name: {k: torch.cat([p[name][k] for p in params]) for k in draws}
+            name: {k: torch.stack([p[name][k] for p in params]) for k in draws}
             for name, draws in params[0].items()
         },
-        x.device,
+        pixels.device,
     )
-    x, joined = pipeline.unsquash(
-        x, joined, aspect if aspect is None else aspect.repeat(len(params))
-    )
-    piece = max(16, CACHE // x[0].numel()) if x.device.type == "cpu" else len(x)
-    starts = [slice(start, start + piece) for start in range(0, len(x), piece)]
-    out = [pipeline.apply(x[part], rows(joined, part)) for part in starts]
-    return torch.cat(out).view(len(params), len(images), *out[0].shape[1:])
+    n, out = len(params), []
+    piece = len(pixels)
+    if pixels.device.type == "cpu":
+        piece = max(1, CACHE // (n * pixels[0].numel()))
+    for start in range(0, len(pixels), piece):
+        part = slice(start, start + piece)
+        x = to_float(pixels[part]).repeat(n, 1, 1, 1)  # [V * images, C, H, W]
+        own = {
+            name: {k: v[:, part].flatten(0, 1) for k, v in draws.items()}
+            for name, draws in joined.items()
+        }
+        x, own = pipeline.unsquash(x, own, None if aspect is None else aspect[part].repeat(n))
+        x = pipeline.apply(x, own, inplace=True)
+        out.append(x.view(n, -1, *x.shape[1:]))
+    return torch.cat(out, dim=1)
 
 
 def upload(view: dict[str, Params], device: torch.device) -> dict[str, Params]:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from msr import augment
-from msr.augment import PRESETS, Pipeline, pipelines
-from msr.augment.affine import mass_centre, mass_covariance
+from msr.augment import PRESETS, Pipeline, pipelines, spatial
+from msr.augment.mass import mass_centre, mass_covariance
 from msr.augment.presets import SPRITE_PRESETS
 from msr.data import dsprites
 
@@ -104,6 +104,53 @@ def test_neighbouring_affine_transforms_are_one_resampling(centre):
     for p in params.values():
         p["on"][:] = False
     assert torch.equal(pipeline.apply(x, params), x)  # nothing on: unchanged, to the bit
+
+
+@pytest.mark.parametrize("size", [40, 12])  # larger boxes and smaller ones than the views
+def test_a_crop_and_its_flips_are_one_resampling(size, monkeypatch):
+    x = torch.rand(8, 3, 32, 24, generator=generator(1))
+    steps = [augment.ResizedCrop(size), augment.HorizontalFlip(), augment.VerticalFlip()]
+    pipeline = Pipeline(steps)
+    params = pipeline.sample(generator(2), 8, 32)
+    assert 0 < params["flip"]["on"].sum() < 8
+    in_turn = x
+    for t in steps:
+        in_turn = t.apply(in_turn, params[t.name])
+    monkeypatch.setattr(spatial.Flip, "change", None)  # no flip by itself
+    torch.testing.assert_close(pipeline.apply(x, params), in_turn, atol=1e-5, rtol=0)
+
+
+def test_flips_before_a_crop_are_flips():
+    x = torch.rand(4, 3, 16, 16, generator=generator(1))
+    pipeline = Pipeline([augment.HorizontalFlip(1.0), augment.ResizedCrop(16, p=0.0)])
+    out = pipeline.apply(x, pipeline.sample(generator(), 4, 16))
+    assert torch.equal(out, x.flip(3))
+
+
+class Seen(augment.Solarise):
+    """Remembers how many images passed through it."""
+
+    def change(self, x, params):
+        self.n = len(x)
+        return super().change(x, params)
+
+
+def test_on_a_cpu_only_images_that_drew_a_transform_pass_through_it():
+    x = torch.rand(200, 3, 4, 4, generator=generator(1))
+    t = Seen(p=0.1)
+    params = t.sample(generator(), 200, 4)
+    t.apply(x, params)
+    assert 0 < t.n == params["on"].sum() < 50
+
+
+@pytest.mark.parametrize("preset", [*PRESETS, *SPRITE_PRESETS])
+def test_a_pipeline_leaves_its_images_as_they_are_unless_told(preset):
+    pipeline, _ = pipelines((PRESETS | SPRITE_PRESETS)[preset], S)
+    x = torch.rand(20, 3, S, S, generator=generator(1))
+    before, params = x.clone(), pipeline.sample(generator(), 20, S)
+    out = pipeline.apply(x, params)
+    assert torch.equal(x, before)
+    assert torch.equal(out, pipeline.apply(x, params, inplace=True))
 
 
 def test_about_the_mass_an_object_stays_where_it_is():

@@ -14,10 +14,9 @@ from msr.augment.appearance import (
     Greyscale,
     Normalise,
     Solarise,
-    luma,
-    shift_hue,
 )
 from msr.augment.base import Params, Transform
+from msr.augment.colours import luma, shift_hue
 from msr.augment.pipeline import Pipeline
 from msr.augment.presets import PRESETS, pipelines
 from msr.augment.spatial import HorizontalFlip, ResizedCrop, VerticalFlip

@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from msr.augment.base import Params, Transform, column, constant, uniform, within
+from msr.augment.base import Params, Transform, changed, constant, uniform, within
+from msr.augment.mass import mass_centre, mass_covariance
 
 Padding = Literal["zeros", "border", "reflection"]
 Centre = Literal["image", "mass"]
@@ -71,8 +72,8 @@ class Affine(Transform):
             "zoom": torch.exp(uniform(generator, n, low, high)),
         }
 
-    def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        return warp(x, [self], [params])
+    def apply(self, x: torch.Tensor, params: Params, inplace: bool = False) -> torch.Tensor:
+        return warp(x, [self], [params], inplace)
 
     def matrix(self, params: Params, size: torch.Tensor) -> torch.Tensor:
         """Return A [B, 2, 2] of the map x_out = place + A (x_in − centre).
@@ -129,11 +130,25 @@ class Affine(Transform):
         return circle + ("scale", "size") * (self.zoom[1] > 2 * self.zoom[0])
 
 
-def warp(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params]) -> torch.Tensor:
+def warp(
+    x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params], inplace: bool = False
+) -> torch.Tensor:
     """Return x [B, C, H, W] after several affine transforms in order, resampled once.
 
-    params: one dict per transform. All transforms use the padding and centre of the first.
+    params: one dict per transform. All transforms use the padding and centre of the first. inplace:
+    whether x may be overwritten.
     """
+    on = torch.stack([p["on"] for p in params]).any(dim=0)
+
+    def change(x: torch.Tensor, some: Params) -> torch.Tensor:
+        own = [{name: value[some["row"]] for name, value in p.items()} for p in params]
+        return warped(x, transforms, own)
+
+    return changed(x, on, change, {"row": torch.arange(len(x), device=x.device)}, inplace)
+
+
+def warped(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params]) -> torch.Tensor:
+    """Return what `warp` does, with every image resampled, also where no transform is on."""
     padding, own = transforms[0].padding, transforms[0].centre == "mass"
     centre = mass_centre(x) if own else x.new_zeros(len(x), 2)
     sized = own and any(transform.reads_size for transform in transforms)
@@ -151,48 +166,7 @@ def warp(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params]
     offset = 2 * (centre[:, :, None] - back @ at[:, :, None])  # shares of the side -> [-1, 1]
     theta = torch.cat([back, offset], dim=2)  # output -> input
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    out = F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
-    changed = torch.stack([p["on"] for p in params]).any(dim=0)
-    return torch.where(column(changed), out, x)
-
-
-def mass_centre(x: torch.Tensor) -> torch.Tensor:
-    """Return the centre of brightness (x, y) [B, 2] of images [B, C, H, W].
-
-    It is measured from the middle of the image, in shares of width and height. A black image has it
-    in the middle.
-    """
-    light = x.sum(dim=1)  # [B, H, W]
-    total = light.sum(dim=(1, 2)).clamp(min=1e-6)
-    x_axis, y_axis = axes(x)
-    across, down = (light.sum(dim=1) * x_axis).sum(dim=1), (light.sum(dim=2) * y_axis).sum(dim=1)
-    return torch.stack([across / total, down / total], dim=1)
-
-
-def mass_covariance(x: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-    """Return the covariance [B, 2, 2] of the brightness of images [B, C, H, W] about a centre.
-
-    centre: as `mass_centre` returns it. The root of the trace is the size of an object: the root of
-    the mean squared distance of its brightness from the centre, in shares of the side. That of a
-    black image is 0.
-    """
-    light = x.sum(dim=1)  # [B, H, W]
-    total = light.sum(dim=(1, 2)).clamp(min=1e-6)
-    dx, dy = (axis - c[:, None] for axis, c in zip(axes(x), centre.unbind(1)))  # [B, W], [B, H]
-    across, down = light.sum(dim=1), light.sum(dim=2)
-    xx, yy = (across * dx.square()).sum(dim=1), (down * dy.square()).sum(dim=1)
-    xy = ((light @ dx[:, :, None])[:, :, 0] * dy).sum(dim=1)
-    return torch.stack([xx, xy, xy, yy], dim=1).view(-1, 2, 2) / total[:, None, None]
-
-
-def axes(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the x of the columns [W] and the y of the rows [H] of images x [B, C, H, W].
-
-    They are measured from the middle of the image, in shares of width and height.
-    """
-    sides = (x.shape[3], x.shape[2])
-    x_axis, y_axis = ((torch.arange(n, device=x.device) + 0.5) / n - 0.5 for n in sides)
-    return x_axis, y_axis
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
 class Rotation(Affine):

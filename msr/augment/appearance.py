@@ -5,45 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 
-from msr.augment.base import Params, Transform, column, constant, uniform, within
+from msr.augment.base import Params, Transform, changed, column, constant, uniform, within
+from msr.augment.colours import jittered, luma, shift_hue
 
-LUMA = (0.2989, 0.587, 0.114)  # weights of R, G and B (ITU-R 601, as in torchvision)
+FAINT = -40.0  # least exponent of a kernel: denormal numbers would take ten times as long
 FULL_CIRCLE = 0.5  # a shift of hue by up to half a turn either way reaches every hue
-
-
-def luma(x: torch.Tensor) -> torch.Tensor:
-    """Return the brightness [B, 1, H, W] of images [B, 3, H, W]."""
-    r, g, b = (weight * x[:, i : i + 1] for i, weight in enumerate(LUMA))
-    return r + g + b
-
-
-def blend(x: torch.Tensor, other: torch.Tensor | float, factor: torch.Tensor) -> torch.Tensor:
-    """Return factor · x + (1 − factor) · other, clamped to [0, 1].
-
-    x [B, 3, H, W], factor [B]; other: a number, or a tensor that broadcasts to x.
-    """
-    return (column(factor) * x).add_((1 - column(factor)) * other).clamp_(0, 1)
-
-
-def shift_hue(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
-    """Add `turns` [B] (1 is the whole circle) to the hue of x [B, 3, H, W], in HSV.
-
-    Value and chroma are kept (Smith 1978). Where `turns` is 0 the image stays the same, bit for
-    bit.
-    """
-    r, g, b = x.unbind(1)
-    value = torch.maximum(torch.maximum(r, g), b)  # [B, H, W]
-    chroma = value - torch.minimum(torch.minimum(r, g), b)
-    difference = torch.where(value == r, g - b, torch.where(value == g, b - r, r - g))
-    start = torch.where(value == r, 0.0, torch.where(value == g, 2.0, 4.0))
-    sextant = difference / torch.where(chroma > 0, chroma, 1.0)
-    sextant = sextant + start + 6 * turns[:, None, None]
-    offset = constant((5, 3, 1), x.device)[:, None, None]  # R, G, B
-    k = torch.remainder(offset + sextant[:, None], 6)  # [B, 3, H, W]
-    share = torch.minimum(k, 4 - k).clamp_(0, 1)
-    y = torch.addcmul(value[:, None], chroma[:, None], share, value=-1)
-    return torch.where(column(turns) == 0, x, y)
 
 
 class ColorJitter(Transform):
@@ -90,10 +58,11 @@ class ColorJitter(Transform):
         return factors | {"hue": uniform(generator, n, -self.hue, self.hue)}
 
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        x = blend(x, 0, params["brightness"])
-        x = blend(x, luma(x).mean((2, 3), keepdim=True), params["contrast"])
-        x = blend(x, luma(x), params["saturation"])
-        return shift_hue(x, params["hue"]) if self.hue else x
+        x = jittered(x, params)
+        if not self.hue:
+            return x
+        on = params["hue"] != 0
+        return changed(x, on, lambda x, p: shift_hue(x, p["hue"]), params, inplace=True)
 
     def targets(self, params: Params) -> Params:
         """Return the three factors [n], and the hue as an angle [n] in radians.
@@ -124,7 +93,7 @@ class Greyscale(Transform):
         super().__init__(p)
 
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        return luma(x).expand_as(x)
+        return luma(x).repeat(1, 3, 1, 1)
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -135,8 +104,8 @@ class GaussianBlur(Transform):
     """Blur by a Gaussian with a standard deviation of `sigma` pixels, with reflected edges.
 
     The kernel is as wide as a tenth of the side (Chen et al. 2020), an odd number of pixels.
-    Departure: blurring is two matrix products, with [H, H] and [W, W], since each image has a
-    kernel of its own. Parameter: sigma [n], drawn uniformly from (low, high).
+    Each image has a kernel of its own: blurring is two products with matrices that hold it in
+    their diagonals. Parameter: sigma [n], drawn uniformly from (low, high).
     """
 
     name = "blur"
@@ -153,9 +122,12 @@ class GaussianBlur(Transform):
         return {"sigma": uniform(generator, n, low, high)}
 
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        rows = blur_matrix(params["sigma"], x.shape[2], self.radius(x.shape[2]))
-        cols = blur_matrix(params["sigma"], x.shape[3], self.radius(x.shape[3]))
-        return rows[:, None] @ x @ cols[:, None].mT
+        down, across = (self.radius(n) for n in x.shape[2:])
+        rows = band(params["sigma"], down, x.shape[2])
+        cols = band(params["sigma"], across, x.shape[3])
+        padded = F.pad(x, (across, across, 0, 0), mode="reflect")
+        x = (padded.flatten(1, 2) @ cols.mT).view(x.shape)
+        return rows[:, None] @ F.pad(x, (0, 0, down, down), mode="reflect")
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -167,20 +139,18 @@ class GaussianBlur(Transform):
         return min(size - 1, max(1, round(0.1 * size) // 2))
 
 
-def blur_matrix(sigma: torch.Tensor, n: int, radius: int) -> torch.Tensor:
-    """Return matrices [B, n, n] that blur along an axis of n pixels.
+def band(sigma: torch.Tensor, radius: int, n: int) -> torch.Tensor:
+    """Return matrices [B, n, n + 2 · radius] that blur n pixels, given `radius` more on each side.
 
-    Row o holds a Gaussian centred at pixel o, cut off beyond `radius` pixels. sigma [B]: its
-    standard deviation in pixels. What lies beyond an edge is reflected back.
+    Row i holds a Gaussian that is centred at i + radius, of standard deviation sigma [B], and sums
+    to 1.
     """
     tap = torch.arange(-radius, radius + 1, device=sigma.device)
-    kernel = torch.softmax(-0.5 * (tap / sigma[:, None]) ** 2, dim=1)  # [B, taps]
-    source = (torch.arange(n, device=sigma.device)[:, None] + tap).abs()  # [n, taps]
-    source = (n - 1) - ((n - 1) - source).abs()
-    matrix = sigma.new_zeros(len(sigma), n, n)
-    return matrix.scatter_add_(
-        2, source.expand(len(sigma), -1, -1), kernel[:, None].expand(-1, n, -1)
-    )
+    exponent = -0.5 * (tap / sigma[:, None]) ** 2
+    kernel = torch.softmax(exponent.clamp(min=FAINT), dim=1)  # [B, taps]
+    row = F.pad(kernel, (0, n))  # its repetition fills a matrix that is wider by one: a band
+    width = n + 2 * radius
+    return row.repeat(1, n)[:, : n * width].view(len(sigma), n, width)
 
 
 class Solarise(Transform):
@@ -195,7 +165,7 @@ class Solarise(Transform):
         self.threshold = threshold
 
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        return torch.where(x >= self.threshold, 1 - x, x)
+        return torch.lerp(x, 1 - x, (x >= self.threshold).to(x.dtype))  # exact, as weights are 0, 1
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -247,9 +217,11 @@ class Expose(Transform):
     def sample(self, generator: torch.Generator, n: int, size: int) -> Params:
         return {}
 
-    def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        peak = x.amax(dim=(1, 2, 3), keepdim=True)
-        return torch.where((peak > 0) & (peak < self.least), x * (self.least / peak), x)
+    def apply(self, x: torch.Tensor, params: Params, inplace: bool = False) -> torch.Tensor:
+        peak = x.amax(dim=(1, 2, 3))
+        dark = (peak > 0) & (peak < self.least)
+        scale = {"by": self.least / peak}
+        return changed(x, dark, lambda x, p: x * column(p["by"]), scale, inplace)
 
 
 class Normalise(Transform):
@@ -273,9 +245,9 @@ class Normalise(Transform):
     def sample(self, generator: torch.Generator, n: int, size: int) -> Params:
         return {}
 
-    def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
+    def apply(self, x: torch.Tensor, params: Params, inplace: bool = False) -> torch.Tensor:
         mean, std = self._columns(x.device)
-        return (x - mean) / std
+        return (x.sub_(mean) if inplace else x - mean).div_(std)
 
     def undo(self, x: torch.Tensor) -> torch.Tensor:
         """Return normalised images [..., C, H, W] as float in [0, 1], on the CPU: for figures."""

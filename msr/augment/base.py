@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -44,9 +44,12 @@ class Transform:
         on = uniform(generator, n, 0, 1) < self.p
         return {"on": on} | self.draw(generator, n, size)
 
-    def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        """Return x [B, C, H, W] changed as `params` say; where `on` is false, it is unchanged."""
-        return torch.where(column(params["on"]), self.change(x, params), x)
+    def apply(self, x: torch.Tensor, params: Params, inplace: bool = False) -> torch.Tensor:
+        """Return x [B, C, H, W] changed as `params` say; where `on` is false, it is unchanged.
+
+        inplace: whether x may be overwritten.
+        """
+        return changed(x, params["on"], self.change, params, inplace)
 
     def alike(self, other: Transform) -> bool:
         """Return whether `other` makes the same image of the same parameters.
@@ -69,7 +72,7 @@ class Transform:
         return {}
 
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        """Return x [B, C, H, W] with every image changed, whatever `on` says."""
+        """Return new images: x [B, C, H, W], each changed, whatever `on` says; x stays as it is."""
         raise NotImplementedError
 
     def targets(self, params: Params) -> Params:
@@ -88,6 +91,31 @@ class Transform:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in vars(self).items())})"
+
+
+def changed(
+    x: torch.Tensor,
+    on: torch.Tensor,
+    change: Callable[[torch.Tensor, Params], torch.Tensor],
+    params: Params,
+    inplace: bool = False,
+) -> torch.Tensor:
+    """Return x [B, C, H, W] with the images where on [B] is true replaced by `change(x, params)`.
+
+    On a CPU only these images pass through `change`. On a GPU all do, since it would be waited for
+    to learn which they are. inplace: whether x may be overwritten.
+    """
+    if x.device.type != "cpu":
+        return torch.where(column(on), change(x, params), x)
+    rows = on.nonzero()[:, 0]
+    if len(rows) == len(x):
+        return change(x, params)
+    if not len(rows):
+        return x
+    some = {name: value.index_select(0, rows) for name, value in params.items()}
+    y = change(x.index_select(0, rows), some)
+    own = inplace and x.is_contiguous()
+    return (x if own else x.clone()).index_copy_(0, rows, y)
 
 
 def within(name: str, value: float | tuple[float, ...], low: float, high: float = math.inf) -> None:

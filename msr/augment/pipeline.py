@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from msr.augment.affine import Affine, warp
 from msr.augment.base import Params, Transform
-from msr.augment.spatial import centre_square, cut
+from msr.augment.spatial import Flip, ResizedCrop, centre_square, cut, cut_out
 from msr.config import nearest, shown
 
 
@@ -29,19 +30,26 @@ class Pipeline:
         """Draw {transform: {parameter: [n, …]}} for n images of size × size pixels."""
         return {name: t.sample(generator, n, size) for name, t in self.transforms.items()}
 
-    def apply(self, x: torch.Tensor, params: dict[str, Params]) -> torch.Tensor:
+    def apply(
+        self, x: torch.Tensor, params: dict[str, Params], inplace: bool = False
+    ) -> torch.Tensor:
         """Return x, float [B, C, H, W] in [0, 1], augmented by these parameters.
 
-        params: {transform: {parameter: [B, …]}}. Neighbouring affine maps resample x once. A crop
-        may change H and W.
+        params: {transform: {parameter: [B, …]}}. Neighbouring affine maps resample x once, and so
+        do a crop and the flips after it. A crop may change H and W. inplace: whether x may be
+        overwritten.
         """
-        for together, run in itertools.groupby(self.transforms.values(), key=_canvas):
-            if together:
-                neighbours = [t for t in run if isinstance(t, Affine)]
-                x = warp(x, neighbours, [params[t.name] for t in neighbours])
+        for _, run in itertools.groupby(self.transforms.values(), key=_resampling):
+            neighbours = list(run)
+            before, own = x, [params[t.name] for t in neighbours]
+            affine = [t for t in neighbours if isinstance(t, Affine)]
+            if affine:
+                x = warp(x, affine, own, inplace)
+            elif isinstance(neighbours[0], (ResizedCrop, Flip)):
+                x = cut_out(x, neighbours, own)
             else:
-                for t in run:
-                    x = t.apply(x, params[t.name])
+                x = neighbours[0].apply(x, own[0], inplace)
+            inplace = inplace or x is not before
         return x
 
     def takes_aspect(self, params: dict[str, Params]) -> bool:
@@ -96,9 +104,12 @@ class Pipeline:
         return members
 
 
-def _canvas(t: Transform) -> tuple[str, str] | None:
-    """Return the padding and centre that affine neighbours must share to be resampled once.
+def _resampling(t: Transform) -> Any:
+    """Return what neighbours must share to resample images together.
 
-    It is None for other transforms.
+    That are the padding and centre of affine maps, and one value for all crops and flips; a value
+    of its own for any other transform.
     """
-    return (t.padding, t.centre) if isinstance(t, Affine) else None
+    if isinstance(t, Affine):
+        return t.padding, t.centre
+    return "box" if isinstance(t, (ResizedCrop, Flip)) else t.name

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 
-from msr.augment.base import Params, Transform, uniform, within
+from msr.augment.base import Params, Transform, changed, constant, uniform, within
 
 
 class ResizedCrop(Transform):
@@ -67,9 +69,13 @@ class ResizedCrop(Transform):
         left = params["at"][:, 1] * (limit - width) - self.overhang
         return torch.stack([top, left, height, width], dim=1)
 
-    def apply(self, x: torch.Tensor, params: Params) -> torch.Tensor:
+    def apply(self, x: torch.Tensor, params: Params, inplace: bool = False) -> torch.Tensor:
+        return cut(x, self.drawn_box(params), self.size)
+
+    def drawn_box(self, params: Params) -> torch.Tensor:
+        """Return the boxes [B, 4] that are cut out: centre squares where `on` is false."""
         whole = centre_square(params["aspect"])
-        return cut(x, torch.where(params["on"][:, None], self.box(params), whole), self.size)
+        return torch.where(params["on"][:, None], self.box(params), whole)
 
     def targets(self, params: Params) -> Params:
         """Return the centre of the box and the root of its area, as shares of the image's sides."""
@@ -97,7 +103,39 @@ def centre_square(aspect: torch.Tensor) -> torch.Tensor:
 
 
 def cut(x: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:
-    """Return the boxes [B, 4] of images x [B, C, H, W], resized to [B, C, size, size]."""
+    """Return the boxes [B, 4] of images x [B, C, H, W], resized to [B, C, size, size].
+
+    box: as `ResizedCrop.box` returns it; a negative height or width mirrors. Boxes that are not
+    made smaller need no antialiasing: each pixel lies between four. A whole image of this size
+    stays as it is, bit for bit.
+    """
+    out, both = between(x, box, size), {"x": x, "box": box}
+    smaller = (box[:, 2:].abs() * constant(x.shape[2:], x.device) > size).any(dim=1)
+    out = changed(out, smaller, lambda _, p: averaged(p["x"], p["box"], size), both, inplace=True)
+    if x.shape[2:] != (size, size):
+        return out
+    whole = (box == constant((0, 0, 1, 1), x.device)).all(dim=1)
+    return changed(out, whole, lambda _, p: p["x"], both, inplace=True)
+
+
+def between(x: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the boxes as `cut` does, with bilinear interpolation between the pixels of each box.
+
+    Within half a pixel of an edge of a box, the pixels at that edge are repeated.
+    """
+    n = constant(x.shape[2:], x.device)  # H, W
+    share = (torch.arange(size, device=x.device) + 0.5) / size
+    start, length = box.unflatten(1, (2, 2)).mul(n).unsqueeze(3).unbind(1)  # [B, 2, 1], in pixels
+    half = (length.abs() / 2 - 0.5).clamp(min=0)  # from the middle to the outermost pixel's
+    middle = start + length / 2
+    at = torch.clamp(start + length * share, middle - half, middle + half)  # [B, 2, size]
+    y, x_axis = (at * (2 / n[:, None]) - 1).unbind(1)  # -1 to 1, as grids are
+    grid = torch.stack(torch.broadcast_tensors(x_axis[:, None], y[:, :, None]), dim=3)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def averaged(x: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the boxes as `cut` does, with antialiased interpolation: see `resample`."""
     top, left, height, width = box.unbind(1)
     rows = resample(top, height, x.shape[2], size)  # [B, size, H]
     cols = resample(left, width, x.shape[3], size)  # [B, size, W]
@@ -108,17 +146,18 @@ def resample(start: torch.Tensor, length: torch.Tensor, n_in: int, n_out: int) -
     """Return the weights [B, n_out, n_in] of antialiased linear interpolation along one axis.
 
     Of n_in pixels, the part [start, start + length], both [B], as shares of the axis, becomes n_out
-    pixels. The weights of an output pixel are a triangle of half-width max(1, input pixels per
-    output pixel), cut to the box; they sum to 1.
+    pixels, in reverse order if the length is negative. The weights of an output pixel are a
+    triangle of half-width max(1, input pixels per output pixel), cut to the box; they sum to 1.
     """
     pixel = torch.arange(n_in, device=start.device, dtype=torch.float32)
-    low = start[:, None, None] * n_in  # the box's edges in pixels
-    high = (start + length)[:, None, None] * n_in
-    step = (high - low) / n_out
+    first = start[:, None, None] * n_in  # the box's edges in pixels
+    last = (start + length)[:, None, None] * n_in
+    low, high = torch.minimum(first, last), torch.maximum(first, last)
+    step = (last - first) / n_out
     output = torch.arange(n_out, device=start.device)[:, None] + 0.5
-    centre = (low + output * step).clamp(0.5, n_in - 0.5)  # [B, n_out, 1]
+    centre = (first + output * step).clamp(0.5, n_in - 0.5)  # [B, n_out, 1]
     distance = (pixel + 0.5 - centre).abs()
-    triangle = (1 - distance / step.clamp(min=1)).clamp(min=0)  # [B, n_out, n_in]
+    triangle = (1 - distance / step.abs().clamp(min=1)).clamp(min=0)  # [B, n_out, n_in]
     inside = (torch.minimum(pixel + 1, high) - torch.maximum(pixel, low)).clamp(0, 1)
     outside = (high <= 0.5) | (low >= n_in - 0.5)  # the whole box lies beyond the image
     weight = triangle * torch.where(outside, 1.0, inside).clamp(min=1e-6)
@@ -141,6 +180,14 @@ class Flip(Transform):
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
         return x.flip(self.axis)
 
+    def mirror(self, box: torch.Tensor, params: Params) -> torch.Tensor:
+        """Return boxes [B, 4] that `cut` mirrors as this flip would mirror what was cut out."""
+        start, length = box.unflatten(1, (2, 2)).unbind(1)  # [B, 2], of y and x
+        on = params["on"][:, None] & (torch.arange(2, 4, device=box.device) == self.axis)
+        return torch.cat(
+            [torch.where(on, start + length, start), torch.where(on, -length, length)], 1
+        )
+
     def targets(self, params: Params) -> Params:
         return {self.name: params["on"].float()}
 
@@ -161,3 +208,22 @@ class VerticalFlip(Flip):
 
     name = "vertical_flip"
     axis = 2
+
+
+def cut_out(
+    x: torch.Tensor, transforms: Sequence[Transform], params: Sequence[Params]
+) -> torch.Tensor:
+    """Return x [B, C, H, W] after crops and flips in order; a crop and its flips resample once.
+
+    params: one dict per transform.
+    """
+    box, size = None, 0
+    for t, p in zip(transforms, params, strict=True):
+        if isinstance(t, ResizedCrop):
+            x = x if box is None else cut(x, box, size)
+            box, size = t.drawn_box(p), t.size
+        elif isinstance(t, Flip) and box is not None:
+            box = t.mirror(box, p)
+        else:
+            x = t.apply(x, p)
+    return x if box is None else cut(x, box, size)
