@@ -4,13 +4,19 @@ PROFILE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: book test lint format notebook sync clean help
+.PHONY: book test bench bench-check lint format notebook sync clean help
 
 book: $(VENV)/.book  ## run the notebooks, render _build/html [PROFILE=quick|standard|smoke|paper]
 	$(BIN)/python book/build.py --profile $(PROFILE) $(if $(filter 1,$(REUSE)),--reuse)
 
 test: $(VENV)/.test  ## run the test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+bench: $(VENV)/.bench  ## measure views, losses and steps against other libraries [SUITES=views]
+	$(BIN)/python -m benchmarks $(SUITES)
+
+bench-check: $(VENV)/.bench  ## measure again; fail if a ratio fell by more than 15 % [SUITES=views]
+	$(BIN)/python -m benchmarks --check $(SUITES)
 
 lint: $(VENV)/.dev  ## check format, style and types; changes nothing
 	$(BIN)/ruff format --check
@@ -32,7 +38,7 @@ clean:  ## remove the site and runs of minutes, list the rest [ALL=1: that too, 
 	@$(PYTHON) book/clean.py $(if $(filter 1,$(ALL)),--all) $(if $(filter 1,$(DRY)),--dry)
 
 help:  ## list the targets
-	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 $(VENV)/.book: requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" || { \
@@ -44,6 +50,10 @@ $(VENV)/.book: requirements.txt pyproject.toml
 
 $(VENV)/.test: $(VENV)/.book
 	$(BIN)/python -m pip install --quiet -e ".[test]"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.book
+	$(BIN)/python -m pip install --quiet -e ".[bench]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.book

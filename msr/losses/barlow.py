@@ -17,15 +17,13 @@ def normalise(z: torch.Tensor, spaces: Spaces) -> torch.Tensor:
     return z
 
 
-def correlation(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-    """Return the cross-correlation R [d, d] of query and key [B, d] over the global batch."""
-    query, key = (standardise(dist.gather(z)) for z in (query, key))
-    return query.T @ key / len(query)
-
-
 def standardise(z: torch.Tensor) -> torch.Tensor:
-    """Return z [N, d] with mean 0 and variance 1 (biased, plus 1e-5, as in batch normalisation)."""
-    return (z - z.mean(dim=0)) / (z.var(dim=0, unbiased=False) + 1e-5).sqrt()
+    """Return z [..., N, d] with mean 0 and variance 1 over the N images.
+
+    The variance is biased, and 1e-5 is added to it, as in batch normalisation.
+    """
+    z = z - z.mean(dim=-2, keepdim=True)
+    return z * (z.square().mean(dim=-2, keepdim=True) + 1e-5).rsqrt()
 
 
 def align(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
@@ -37,13 +35,13 @@ def align(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 def spread(z: torch.Tensor, beta: Weight = 0.0051) -> torch.Tensor:
     """Return β Σ_{i≠j} R_ij² over the joint embedding, averaged over the keys.
 
-    z [V, B, D], query first; R [D, D] is the cross-correlation of the query and a key.
+    z [V, B, D], query first; R [D, D] is the cross-correlation of the query and a key, over the
+    global batch.
     """
-
-    def off_diagonal(R: torch.Tensor) -> torch.Tensor:
-        return R.square().sum() - R.diagonal().square().sum()
-
-    return beta * torch.stack([off_diagonal(correlation(z[0], key)) for key in z[1:]]).mean()
+    z = standardise(dist.gather(z, dim=1))
+    R = z[0].mT @ z[1:] / z.shape[1]  # [V - 1, D, D]
+    off_diagonal = R.square().sum(dim=(1, 2)) - R.diagonal(dim1=1, dim2=2).square().sum(dim=1)
+    return beta * off_diagonal.mean()
 
 
 def violation(align: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:

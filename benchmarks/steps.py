@@ -1,0 +1,102 @@
+"""Training steps: what they spend their time on, what style costs, and what cores are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from benchmarks.pairs import Case
+from msr.augment import (
+    PRESETS,
+    ColorJitter,
+    GaussianBlur,
+    Greyscale,
+    HorizontalFlip,
+    Normalise,
+    ResizedCrop,
+    Solarise,
+    Transform,
+)
+from msr.data import Batches
+from msr.experiments import imagenet
+from msr.experiments.setup import Setup
+from msr.train import loop
+from msr.train.device import use_bf16
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "48 px, rendered shapes": {},
+    "64 px, photographs": {"image_size": 64, "family": "simclr", "sizes": [64, 32, 32]}
+    | {"augmentation": "medium"},
+    "224 px, ResNet-18": {"image_size": 224, "backbone": "resnet18", "family": "simclr"}
+    | {"sizes": [64, 32, 32], "batch_size": 16, "augmentation": "medium", "hidden": [512]}
+    | {"optimizer": "lars", "max_images": 64},
+}
+NAMES = ("crop", "flip", "jitter", "greyscale", "blur", "solarise")  # up to six style spaces
+MOST = 6
+
+
+def cases(device: torch.device) -> Iterator[Case]:
+    """Yield whole steps against the network's own part of them, then steps against M."""
+    for name, changes in NETWORKS.items():
+        step = Step(changes, device)
+        n = step.images.shape[0] * step.setup.views.n_views
+        yield Case(f"{name}: the network alone", step.whole, step.network_alone, n, "views")
+        yield Case(f"{name}: the views alone", step.whole, step.views_alone, n, "views")
+    PRESETS.setdefault("symmetric", symmetric)
+    same: dict[str, Any] = {"augmentation": "symmetric"}
+    plain = Step(same | {"groups": [], "sizes": [24]}, device)
+    for m in range(1, MOST + 1):
+        some = {"groups": list(NAMES[:m]), "sizes": [24 - 2 * m] + [2] * m, "paired": True}
+        paired = Step(same | some, device)
+        yield Case(
+            f"paired, M = {m}: plain SSL", paired.whole, plain.whole, len(plain.images), "images"
+        )
+
+
+def symmetric(size: int) -> list[Transform]:
+    """Return the transforms of `medium`, the same for query and keys, as paired views need them."""
+    steps = [ResizedCrop(size), HorizontalFlip(), ColorJitter(), Greyscale()]
+    return [*steps, GaussianBlur(), Solarise(), Normalise()]
+
+
+class Step:
+    """One training step on a fixed batch, as a whole and in parts.
+
+    changes: to the parameters of book/imagenet.ipynb.
+    """
+
+    def __init__(self, changes: dict[str, Any], device: torch.device):
+        asked = imagenet.Parameters(**{"max_images": 512, "device": str(device)} | changes)
+        self.setup: Setup = imagenet.prepare(asked)
+        self.views = self.setup.views
+        model, objective = self.setup.build(0)
+        settings = self.setup.training
+        batches = Batches(self.setup.train, settings.batch_size, 0, device, 0)
+        self.state = loop.prepare(model, objective, batches, settings)
+        self.schedule = loop.Schedule(settings, len(batches))
+        self.bf16 = use_bf16(settings.precision, device)
+        self.images = next(iter(batches.epoch(0)))
+        self.made = self.views_alone().flatten(0, 1).contiguous(memory_format=torch.channels_last)
+
+    def whole(self) -> None:
+        """Take one step."""
+        state = self.state
+        terms = loop.forward(
+            state.model, state.objective, self.views, self.images, state.generator, self.bf16
+        )
+        state.step = 0  # at the same learning rate, and for ever
+        loop.update(state, self.schedule, terms)
+        state.recent.clear()
+
+    def views_alone(self) -> torch.Tensor:
+        """Make the views only."""
+        return self.views(self.images, self.state.generator)
+
+    def network_alone(self) -> None:
+        """Pass views that are made already through the network, forward and backward."""
+        state = self.state
+        with torch.autocast(self.made.device.type, torch.bfloat16, enabled=self.bf16):
+            _, z = state.model(self.made)
+        z.backward(torch.ones_like(z))

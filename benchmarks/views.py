@@ -1,0 +1,144 @@
+"""Views per second: the paper's augmentations against those of other libraries.
+
+Every side draws for each image alone, but for torchvision's batches, which have one draw for all.
+Where a library is not installed, its cases are left out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+import torchvision.transforms as one_by_one
+import torchvision.transforms.v2 as batched
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks.pairs import Case
+from msr.augment import GaussianBlur, Pipeline, pipelines
+from msr.views import Views
+
+GROUPS = ("appearance", "spatial")
+SIZES = {64: 64, 224: 8}  # side in pixels -> images per batch
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+# what each transform of `medium` is elsewhere: (torchvision or kornia, side) -> transform. Query
+# and keys differ in blur and solarise; here both have the mean of their probabilities.
+BLUR, SOLARISE = 0.55, 0.1
+
+
+def cases(device: torch.device) -> Iterator[Case]:
+    """Yield the comparisons: all transforms together at each size, then each transform alone."""
+    for size, n in SIZES.items():
+        images = torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, device=device)
+        views = Views(*pipelines("medium", size), GROUPS)
+        generator, made = torch.Generator().manual_seed(0), n * views.n_views
+        ours = partial(views, images, generator)
+        yield Case(f"{size} px, PIL", ours, per_image(size, made), made, "views")
+        floats = (images.float() / 255).repeat(views.n_views, 1, 1, 1)
+        for name, theirs in whole(size).items():
+            yield Case(f"{size} px, {name}", ours, partial(theirs, floats), made, "views")
+        yield from alone(size, floats)
+
+
+def alone(size: int, x: torch.Tensor) -> Iterator[Case]:
+    """Yield the comparison of each transform alone, on images x [B, 3, size, size]."""
+    query, _ = pipelines("medium", size)
+    generator = torch.Generator().manual_seed(0)
+    for name, t in query.transforms.items():
+        t.p = {"blur": BLUR, "solarise": SOLARISE}.get(name, getattr(t, "p", 1.0))
+        pipeline = Pipeline([t])
+
+        def ours(pipeline: Pipeline = pipeline) -> torch.Tensor:
+            drawn = pipeline.sample(generator, len(x), size)
+            on_device = {k: {n: v.to(x.device) for n, v in p.items()} for k, p in drawn.items()}
+            return pipeline.apply(x, on_device)
+
+        theirs = parts(size).get("kornia", {})  # torchvision's draws do this to all or to none
+        if name in theirs:
+            title = f"{size} px, {name}, kornia"
+            yield Case(title, ours, partial(theirs[name], x), len(x), "views")
+
+
+def kernel(size: int) -> int:
+    """Return the width of the blur in pixels."""
+    return 2 * GaussianBlur.radius(size) + 1
+
+
+def whole(size: int) -> dict[str, Callable]:
+    """Return {library: all transforms of `medium` in order, on a batch of floats}."""
+    found: dict[str, Callable] = {}
+    for library, some in parts(size).items():
+        steps = [some[name] for name in pipelines("medium", size)[0].transforms]
+        found[library] = torch.nn.Sequential(*steps)
+    return found
+
+
+def parts(size: int) -> dict[str, dict[str, torch.nn.Module]]:
+    """Return {library: {our name of a transform: that library's, on a batch of floats}}."""
+    jitter, scale, sigma = (0.4, 0.4, 0.2, 0.1), (0.08, 1.0), (0.1, 2.0)
+    found: dict[str, dict[str, Any]] = {
+        "torchvision, one draw": {
+            "crop": batched.RandomResizedCrop(size, scale, antialias=True),
+            "flip": batched.RandomHorizontalFlip(),
+            "jitter": batched.RandomApply([batched.ColorJitter(*jitter)], 0.8),
+            "greyscale": batched.RandomGrayscale(0.2),
+            "blur": batched.RandomApply([batched.GaussianBlur(kernel(size), sigma)], BLUR),
+            "solarise": batched.RandomSolarize(0.5, SOLARISE),
+            "normalise": batched.Normalize(MEAN, STD),
+        }
+    }
+    if importlib.util.find_spec("kornia"):
+        import kornia.augmentation as K
+
+        both = (kernel(size), kernel(size))
+        found["kornia"] = {
+            "crop": K.RandomResizedCrop((size, size), scale),
+            "flip": K.RandomHorizontalFlip(),
+            "jitter": K.ColorJitter(*jitter, p=0.8),
+            "greyscale": K.RandomGrayscale(p=0.2),
+            "blur": K.RandomGaussianBlur(both, sigma, p=BLUR),
+            "solarise": K.RandomSolarize(0.0, 0.0, p=SOLARISE),
+            "normalise": K.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
+        }
+    return found
+
+
+class Photographs(Dataset):
+    """PIL images, augmented one at a time as most programs do it."""
+
+    def __init__(self, size: int, n: int):
+        noise = torch.randint(0, 256, (64, size, size, 3), dtype=torch.uint8)
+        self.images, self.n = [Image.fromarray(image.numpy()) for image in noise], n
+        blur = one_by_one.GaussianBlur(kernel(size), (0.1, 2.0))
+        self.transform = one_by_one.Compose(
+            [
+                one_by_one.RandomResizedCrop(size, (0.08, 1.0)),
+                one_by_one.RandomHorizontalFlip(),
+                one_by_one.RandomApply([one_by_one.ColorJitter(0.4, 0.4, 0.2, 0.1)], 0.8),
+                one_by_one.RandomGrayscale(0.2),
+                one_by_one.RandomApply([blur], BLUR),
+                one_by_one.RandomSolarize(128, SOLARISE),
+                one_by_one.ToTensor(),
+                one_by_one.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        return self.transform(self.images[i % len(self.images)])
+
+
+def per_image(size: int, n: int) -> Callable[[], Any]:
+    """Return what makes n views by torchvision on PIL images, in as many processes as threads.
+
+    The processes stay, and have all begun: only their work is timed.
+    """
+    workers = torch.get_num_threads()
+    chunk = max(1, n // (4 * workers))
+    loader = DataLoader(Photographs(size, n), chunk, num_workers=workers, persistent_workers=True)
+    return lambda: sum(len(batch) for batch in loader)
