@@ -105,7 +105,7 @@ def fingerprint(name: str, params: dict) -> str:
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     digest.update(meaning_of_library().encode())
     digest.update((ROOT / "book" / f"{name}.ipynb").read_bytes())
-    for kept in sorted((ROOT / "book" / "reference").glob("*.json")):
+    for kept in sorted((ROOT / "results").glob("*.json")):
         digest.update(kept.read_bytes())
     return digest.hexdigest()
 

@@ -33,11 +33,11 @@ family = ""  # simclr, vicreg, barlow, entropy; empty: follows the images
 sizes = []  # dimensions of content and each style space, such as [64, 32, 32]
 out_dir = "runs/imagenet"  # weights, logs and metrics.json go here
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+profile = "standard"  # name of the profile that made this page; only a label
 seed = 0  # seed of the first run; the others take the next ones
 precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
-device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 fresh = False  # set aside earlier runs in out_dir and train again
-profile = "standard"  # name of the profile that made this page; only a label
 max_images = 0  # largest number of training images; 0: all (rendered: 2000)
 lambdas = []  # λ: weight of each space's alignment, or one for all; empty: the family's
 temperature = 0.0  # τ of simclr or entropy; 0: the family's default
@@ -83,7 +83,7 @@ from IPython.display import Markdown, display
 
 from msr.augment import Normalise
 from msr.evaluate import retrieval
-from msr.experiments import imagenet, several
+from msr.experiments import imagenet, kept, several
 from msr.report import Metrics, galleries, plots, sentences, tables
 
 config = imagenet.Parameters.read(globals())
@@ -199,6 +199,19 @@ display(Markdown(sentences.promises(main, names, homes)))
 display(Markdown(tables.best_spaces(main, labels + styles, names)))
 
 # %% [markdown]
+# ## After a longer run
+#
+# A short run shows what is learned first. Where this page was made by one, the table of a run by
+# the notebook's defaults stands below.
+
+# %%
+longer = kept.read(setup.config) if config.profile != "standard" else None
+if longer:
+    display(Markdown(kept.made_by(longer)))
+    display(plots.heatmap(longer["tables"]["main"], columns=labels, title="labels and factors"))
+    display(plots.heatmap(longer["tables"]["main"], columns=styles, cmap="Greens"))
+
+# %% [markdown]
 # ## Sensitivity: the promise as a matrix
 #
 # This measure needs no labels. Draw one group of parameters afresh and keep the others. How far
@@ -245,6 +258,9 @@ if baseline:
         display(plots.heatmap(table, rows, labels, title="plain SSL: labels and factors"))
     display(plots.heatmap(table, rows, styles, title="plain SSL: style probes", cmap="Greens"))
     display(Markdown(tables.compare(main, table, labels + styles)))
+if baseline and longer:
+    both = (longer["tables"][name] for name in ("main", "vanilla"))
+    display(Markdown(f"{kept.made_by(longer)}\n\n{tables.compare(*both, labels + styles)}"))
 if baseline and config.linear_probe:
     plain = metrics.add("vanilla_linear", [setup.linear(run) for run in baseline])
     display(Markdown(tables.compare(field, plain, list(field["h"]))))

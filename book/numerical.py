@@ -32,11 +32,11 @@ temperature = 0.7  # τ of the family entropy
 weight = 1.0  # λ of the family entropy, the same for every space
 out_dir = "runs/numerical"  # weights, logs and metrics.json go here
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+profile = "standard"  # name of the profile that made this page; only a label
 seed = 20  # seed of the first run; the others take the next ones
 precision = "float32"  # float32, bf16, or auto: bf16 where it is faster
-device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 fresh = False  # set aside earlier runs in out_dir and train again
-profile = "standard"  # name of the profile that made this page; only a label
 study_steps = 0  # training steps of each run in a study; 0: a third of steps
 block_content = 4  # dimensions of content where styles have several dimensions
 block_styles = [2, 2]  # dimensions of each style in that experiment

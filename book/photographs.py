@@ -34,11 +34,11 @@ studies = ["denominator", "sharing"]  # studies to run, as in book/price.ipynb
 tasks = []  # other images to judge on, ["spatial:FOLDER", …], as in transfer
 out_dir = "runs/photographs"  # weights, logs and metrics.json go here
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+profile = "standard"  # name of the profile that made this page; only a label
 seed = 60  # seed of the first run; the others take the next ones
 precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
-device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 fresh = False  # set aside earlier runs in out_dir and train again
-profile = "standard"  # name of the profile that made this page; only a label
 task_images = 1000  # images of each task to fit on, and as many to score on
 max_images = 0  # largest number of training images; 0: all (rendered: 2000)
 groups = ["appearance", "spatial"]  # augmentation groups that get a style space
@@ -80,7 +80,7 @@ num_workers = 2  # processes that decode image files, for each device
 vanilla = True  # also train plain self-supervision, for comparison
 probe_images = 4000  # largest number of images to fit probes on, and to score them on
 linear_probe = False  # also the field's linear probe: all images, top-1 and top-5
-reference = "book/reference/photographs.json"  # metrics to show where data_dir is empty
+reference = "results/photographs.json"  # metrics to show where data_dir is empty
 
 # %% tags=["hide-input"]
 from IPython.display import Markdown, display

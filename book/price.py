@@ -29,12 +29,12 @@ epochs = 8  # passes over the training images
 seeds = 3  # number of independent runs; tables show mean ± std
 studies = []  # studies to run, such as ["objective"]; empty: all
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
-seed = 40  # seed of the first run; the others take the next ones
-precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
 device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
-fresh = False  # set aside earlier runs in out_dir and train again
 out_dir = "runs/price"  # weights, logs and metrics.json go here
 profile = "standard"  # name of the profile that made this page; only a label
+seed = 40  # seed of the first run; the others take the next ones
+precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
+fresh = False  # set aside earlier runs in out_dir and train again
 max_images = 0  # largest number of training images; 0: all (rendered: 2000)
 groups = ["appearance", "spatial"]  # augmentation groups that get a style space
 family = ""  # simclr, vicreg, barlow, entropy; empty: follows the images

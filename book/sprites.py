@@ -33,11 +33,11 @@ family = "entropy"  # simclr, vicreg, barlow, entropy
 sizes = [4, 3, 5]  # dimensions of content and of each style space
 out_dir = "runs/sprites"  # weights, logs and metrics.json go here
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+profile = "standard"  # name of the profile that made this page; only a label
 seed = 20  # seed of the first run; the others take the next ones
 precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
-device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 fresh = False  # set aside earlier runs in out_dir and train again
-profile = "standard"  # name of the profile that made this page; only a label
 image_size = 32  # pixels a side; the original dSprites has 64
 lambdas = [1.0]  # λ: weight of each space's alignment, or one for all
 temperature = 0.0  # τ of simclr or entropy; 0: the family's default

@@ -21,7 +21,7 @@ BOOK = Path(__file__).resolve().parent
 CELL = re.compile(r'(?<=\n# %% tags=\["parameters", "hide-input"\]\n).*?(?=\n\n# %%)', re.DOTALL)
 
 
-def record(script: str) -> type[parameters.Parameters] | None:
+def record(script: str) -> type[parameters.Page] | None:
     """Return the record that a notebook uses, from its line `imagenet.Parameters.read(…)`.
 
     script: the notebook's .py. It is None if the notebook has no such line.
@@ -30,7 +30,7 @@ def record(script: str) -> type[parameters.Parameters] | None:
     return importlib.import_module(f"msr.experiments.{name[1]}").Parameters if name else None
 
 
-def values(cell: str, kind: type[parameters.Parameters]) -> dict:
+def values(cell: str, kind: type[parameters.Page]) -> dict:
     """Return {name: default} as a parameters cell has them, for the fields of a record."""
     found = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(cell).body}
     return {name: value for name, value in found.items() if name in kind.model_fields}

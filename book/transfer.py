@@ -33,11 +33,11 @@ groups = ["appearance", "spatial"]  # augmentation groups that get a style space
 task_images = 1000  # images of each task to fit on, and as many to score on
 out_dir = "runs/transfer"  # weights, logs and metrics.json go here
 # Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+profile = "standard"  # name of the profile that made this page; only a label
 seed = 10  # seed of the first run; the others take the next ones
 precision = "auto"  # bf16, float32, or auto: bf16 where it is faster
-device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 fresh = False  # set aside earlier runs in out_dir and train again
-profile = "standard"  # name of the profile that made this page; only a label
 max_images = 0  # largest number of training images; 0: all (rendered: 2000)
 family = ""  # simclr, vicreg, barlow, entropy; empty: follows the images
 sizes = []  # dimensions of content and each style space, such as [64, 32, 32]

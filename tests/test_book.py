@@ -130,8 +130,8 @@ def test_figures_are_in_the_notebook_whatever_the_backend_outside(tiny_book, mon
 
 def test_a_page_depends_on_the_numbers_that_are_kept_with_the_book(tiny_book):
     before = build.fingerprint("n", {})
-    (tiny_book / "book" / "reference").mkdir()
-    (tiny_book / "book" / "reference" / "a.json").write_text("{}")
+    (tiny_book / "results").mkdir()
+    (tiny_book / "results" / "a.json").write_text("{}")
     assert build.fingerprint("n", {}) != before
 
 

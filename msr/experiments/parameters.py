@@ -33,27 +33,17 @@ def parameter(default: Any, description: str, *, decides: bool | str = True, **b
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
-P = TypeVar("P", bound="Parameters")
+P = TypeVar("P", bound="Page")
 
 
-class Parameters(Config):
-    """The parameters that every experiment has: seeds, device, output."""
+class Page(Config):
+    """The parameters that every notebook has."""
 
-    NAME: ClassVar[str]  # the name of the experiment and of its notebook
+    NAME: ClassVar[str]  # the name of the notebook, and of its experiment
     FIRST: ClassVar[tuple[str, ...]] = ()  # the parameters that people change most; shown first
 
-    seeds: Whole = parameter(
-        3, "number of independent runs; tables show mean ± std", decides=False, ge=1, le=1000
-    )
-    seed: Seed = parameter(0, "seed of the first run; the others take the next ones", decides=False)
-    precision: Precision = parameter(
-        "auto", "bf16, float32, or auto: bf16 where it is faster", decides=False
-    )
     device: str = parameter(
         "auto", "auto (a GPU if there is one), cpu, cuda or cuda:1", decides=False
-    )
-    fresh: bool = parameter(
-        False, "set aside earlier runs in out_dir and train again", decides=False
     )
     out_dir: Place = parameter("runs", "weights, logs and metrics.json go here", decides=False)
     profile: str = parameter(
@@ -78,6 +68,21 @@ class Parameters(Config):
         """Return the names of all fields, beginning with those that people change most."""
         return [*cls.FIRST, *(name for name in cls.model_fields if name not in cls.FIRST)]
 
+
+class Parameters(Page):
+    """The parameters that every experiment has: also seeds and precision."""
+
+    seeds: Whole = parameter(
+        3, "number of independent runs; tables show mean ± std", decides=False, ge=1, le=1000
+    )
+    seed: Seed = parameter(0, "seed of the first run; the others take the next ones", decides=False)
+    precision: Precision = parameter(
+        "auto", "bf16, float32, or auto: bf16 where it is faster", decides=False
+    )
+    fresh: bool = parameter(
+        False, "set aside earlier runs in out_dir and train again", decides=False
+    )
+
     @property
     def all_seeds(self) -> range:
         """The seeds of the independent runs."""
@@ -100,7 +105,7 @@ class Parameters(Config):
         return values
 
 
-def cell(kind: type[Parameters], **changed: Any) -> str:
+def cell(kind: type[Page], **changed: Any) -> str:
     """Return the text of a notebook's `parameters` cell.
 
     kind: the record. changed: defaults of this notebook that differ from the record's.

@@ -53,7 +53,7 @@ class Parameters(price.Parameters, transfer.TaskParameters):
         (), 'other images to judge on, ["spatial:FOLDER", …], as in transfer', decides=False
     )
     reference: Place = parameter(
-        "book/reference/photographs.json",
+        "results/photographs.json",
         "metrics to show where data_dir is empty",
         decides=False,
     )

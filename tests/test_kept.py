@@ -1,0 +1,56 @@
+"""Results that are kept with the book: shown beside the same experiment, and free of paths."""
+
+import json
+import re
+
+import keep
+import pytest
+
+from msr.experiments import imagenet, kept
+from msr.report import tables
+
+FILES = sorted(kept.RESULTS.glob("*.json"))
+
+
+@pytest.fixture
+def config(monkeypatch):
+    monkeypatch.delenv("IMAGENET_DIR", raising=False)
+    return lambda **given: imagenet.plan(imagenet.Parameters(**given)).config
+
+
+def test_a_short_run_finds_the_long_one(config):
+    found = kept.read(config(epochs=3, seeds=1))
+    assert found["notebook"] == "imagenet" and found["params"]["epochs"] == 100
+    assert "100 epochs, 3 seeds" in kept.made_by(found)
+    both = (found["tables"][name] for name in ("main", "vanilla"))
+    assert "| better |" in tables.compare(*both, ["color_linear"])
+
+
+@pytest.mark.parametrize("other", [{"image_size": 32}, {"sizes": "8,4,4"}, {"family": "vicreg"}])
+def test_another_experiment_has_no_results_here(config, other):
+    assert kept.read(config(**other)) is None
+
+
+def test_a_page_without_results_has_none(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "RESULTS", tmp_path)
+    assert kept.read(config()) is None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_results_say_where_they_come_from_and_name_no_folder(path):
+    record, text = json.loads(path.read_text()), path.read_text()
+    assert record["seconds"] > 60 and re.fullmatch(r"[0-9a-f]{12}", record["commit"])
+    assert record["versions"]["torch"] and record["tables"]
+    assert not keep.ABSOLUTE.search(text)
+
+
+def test_what_is_kept_has_only_the_last_part_of_a_path(tmp_path, monkeypatch):
+    record = {"notebook": "mine", "commit": "a" * 12, "seconds": 100.0}
+    params = {"data_dir": "/home/me/birds", "tasks": ["spatial:/data/x/arrows"], "out_dir": "/o"}
+    (tmp_path / "metrics.json").write_text(json.dumps(record | {"params": params}))
+    monkeypatch.setattr(keep, "RESULTS", tmp_path)
+    written = json.loads(keep.keep(tmp_path / "metrics.json").read_text())
+    assert written["params"] == {"data_dir": "birds", "tasks": ["spatial:arrows"]}
+    (tmp_path / "metrics.json").write_text(json.dumps(record | {"commit": "b" * 12 + "+"}))
+    with pytest.raises(SystemExit, match="no commit has"):
+        keep.keep(tmp_path / "metrics.json")
