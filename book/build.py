@@ -3,16 +3,16 @@
     python book/build.py [--profile quick] [-p NAME VALUE] [--reuse]
 
 Notebooks are never run in place: what papermill writes goes to _build/. A page is used again as
-long as msr/, the notebook and its parameters mean the same. Networks are used again as long as the
-code that trains means the same; others are set aside (see `keep`). The profiles smoke and quick
-use the rendered images, whatever $IMAGENET_DIR is; -p data_dir FOLDER overrides this. With
--p out_dir FOLDER each notebook has a folder of its name in FOLDER, which is left to `msr.fit`.
+long as its code, what that imports, and its parameters mean the same; its text may change. Networks
+are used again as long as the code that trains means the same; others are set aside (see `keep`).
+The profiles smoke and quick use the rendered images, whatever $IMAGENET_DIR is; -p data_dir FOLDER
+overrides this. With -p out_dir FOLDER each notebook has a folder of its name in FOLDER, which is
+left to `msr.fit`.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import hashlib
 import json
 import os
@@ -28,7 +28,9 @@ import yaml
 
 import api
 import clean
+import code_of_pages as code
 import footprint
+from clock import Clock
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
@@ -96,73 +98,71 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
 
 
 def fingerprint(name: str, params: dict) -> str:
-    """Return a digest of what a page depends on.
+    """Return a digest of what an executed page depends on.
 
-    These are the library, the notebook, its parameters, $IMAGENET_DIR, and the numbers of earlier
-    runs that are kept with the book.
+    These are the code of the notebook and all that it imports from this checkout, its parameters,
+    $IMAGENET_DIR, and the numbers of an earlier run that are kept with the book.
     """
-    values = [params, os.environ.get("IMAGENET_DIR", "")]
+    values = [params, os.environ.get("IMAGENET_DIR", ""), code.sources(notebook(name))]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
-    digest.update(meaning_of_library().encode())
-    digest.update((ROOT / "book" / f"{name}.ipynb").read_bytes())
-    for kept in sorted((ROOT / "results").glob("*.json")):
-        digest.update(kept.read_bytes())
+    digest.update(code.meaning_of(needs(name), ROOT).encode())
+    for kept in (ROOT / "results" / f"{name}.json", ROOT / "benchmarks" / "results.json"):
+        if kept.exists() and (kept.stem == name or name == "performance"):
+            digest.update(kept.read_bytes())
     return digest.hexdigest()
 
 
-def meaning_of_library(without: tuple[str, ...] = ()) -> str:
-    """Return a digest of what the modules of msr compute; without: packages that do not count.
-
-    Comments, docstrings and the layout of the code change nothing.
-    """
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "msr").rglob("*.py")):
-        name = path.relative_to(ROOT / "msr")
-        if name.parts[0] not in without:
-            digest.update(repr([str(name), meaning(ast.parse(path.read_text()))]).encode())
-    return digest.hexdigest()
+def notebook(name: str) -> dict:
+    """Return a notebook as it is written, by name."""
+    return json.loads((ROOT / "book" / f"{name}.ipynb").read_text())
 
 
-def meaning(node: object) -> object:
-    """Return a syntax tree as nested lists, without docstrings; equal for all versions of Python.
-
-    (The text of `ast.dump` is not. A field that is empty, or that older versions lack, is left
-    out.)
-    """
-    if isinstance(node, list):
-        return [meaning(item) for item in node]
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = dict(ast.iter_fields(node))
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-        fields["body"] = node.body[1:]
-    parts = [[name, meaning(value)] for name, value in fields.items() if value not in (None, [])]
-    return [type(node).__name__, *parts]
+def needs(name: str) -> list[Path]:
+    """Return the modules that a notebook imports from this checkout, and those that they import."""
+    return code.needed("\n".join(code.sources(notebook(name))), ROOT)
 
 
-def execute(name: str, profile: str, extra: dict, reuse: bool = False) -> Path:
+def page_of(name: str, profile: str) -> tuple[Path, Path]:
+    """Return where the executed notebook is, and the digest of what it depends on."""
+    folder = BUILD / "executed" / profile
+    return folder / f"{name}.ipynb", folder / f"{name}.sha256"
+
+
+def unchanged(name: str, profile: str, digest: str) -> bool:
+    """Return whether a notebook of this digest was executed already."""
+    out, stamp = page_of(name, profile)
+    return out.exists() and stamp.exists() and stamp.read_text() == digest
+
+
+def execute(
+    name: str, profile: str, extra: dict, reuse: bool = False, clock: Clock | None = None
+) -> Path:
     """Run one notebook, unless an equal page exists; return the path of the executed notebook.
 
-    If the run fails, the last good file stays as it was. reuse: as in `keep`.
+    If the run fails, the last good file stays as it was. reuse: as in `keep`. clock: says how much
+    time is left.
     """
-    folder = BUILD / "executed" / profile
-    folder.mkdir(parents=True, exist_ok=True)
-    out, stamp = folder / f"{name}.ipynb", folder / f"{name}.sha256"
-    params = parameters(name, profile, extra)
+    out, stamp = page_of(name, profile)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    params, clock = parameters(name, profile, extra), clock or Clock({}, [])
     digest = fingerprint(name, params)
-    if out.exists() and stamp.exists() and stamp.read_text() == digest:
+    if unchanged(name, profile, digest):
         print(f"{name}: unchanged, reusing {out.relative_to(ROOT)}", flush=True)
+        page = code.with_text_of(notebook(name), json.loads(out.read_text()))
+        out.write_text(json.dumps(page, indent=1))
         return out
     if "out_dir" not in extra:
-        keep(ROOT / params["out_dir"], out, {"profile": profile, "given": extra}, reuse)
-    start, fresh = time.perf_counter(), folder / f"{name}.running.ipynb"
-    print(f"{name}: executing with profile {profile} …", flush=True)
+        made = {"profile": profile, "given": extra, "code": trains(name)}
+        keep(ROOT / params["out_dir"], out, made, reuse)
+    start, fresh = time.perf_counter(), out.with_suffix(".running.ipynb")
+    print(f"{name}: executing with profile {profile}{clock.begins(name)} …", flush=True)
     run(ROOT / "book" / f"{name}.ipynb", fresh, params)
-    out.write_text(json.dumps(tidied(json.loads(fresh.read_text())), indent=1))
+    out.write_text(json.dumps(code.tidied(json.loads(fresh.read_text())), indent=1))
     fresh.unlink()
     stamp.write_text(digest)
-    print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+    took = time.perf_counter() - start
+    clock.ended(name, took)
+    print(f"{name}: {took:.0f} s", flush=True)
     return out
 
 
@@ -177,11 +177,11 @@ def keep(runs: Path, page: Path, made: dict, reuse: bool = False) -> None:
     parameters are left to `msr.fit`, which compares them for each network. Only what the smoke or
     quick profile trains again in minutes is removed (see `clean.removable`).
 
-    page: the executed notebook, if there is one. made: what is written about the folder. reuse:
-    whether to take stale networks for this code's own.
+    page: the executed notebook, if there is one. made: what is written about the folder, "code"
+    being what `trains` returns. reuse: whether to take stale networks for this code's own.
     """
-    code, found = meaning_of_library(MEASURING), clean.stamp(runs)
-    if runs.exists() and not reuse and found.get("code") != code:
+    found = clean.stamp(runs)
+    if runs.exists() and not reuse and found.get("code") != made["code"]:
         if clean.removable(runs):
             clean.remove(runs)
         elif any(runs.iterdir()):
@@ -196,8 +196,14 @@ def keep(runs: Path, page: Path, made: dict, reuse: bool = False) -> None:
     if runs.exists() and any(runs.iterdir()):  # what took long once is kept from then on
         made = made | {"given": found.get("given", "unknown") or made["given"]}
     runs.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(made | {"code": code}, indent=1, default=str)
+    text = json.dumps(made, indent=1, default=str)
     (runs / clean.STAMP).write_text(text)
+
+
+def trains(name: str) -> str:
+    """Return a digest of the code that trains the networks of a notebook, by name."""
+    library = [path for path in needs(name) if path.parts[0] == "msr"]
+    return code.meaning_of([path for path in library if path.parts[1] not in MEASURING], ROOT)
 
 
 def run(notebook: Path, out: Path, params: dict) -> None:
@@ -211,17 +217,6 @@ def run(notebook: Path, out: Path, params: dict) -> None:
         progress_bar=False,
         kernel_name="python3",
     )
-
-
-def tidied(book: dict) -> dict:
-    """Return the executed notebook without the tools' metadata; injected parameters are folded."""
-    book["metadata"].pop("jupytext", None)
-    book["metadata"].pop("papermill", None)
-    for cell in book["cells"]:
-        tags = cell["metadata"].get("tags", [])
-        if "injected-parameters" in tags:
-            tags.append("hide-input")
-    return book
 
 
 # ------------------------------------------------------------------------------- making the site
@@ -285,8 +280,12 @@ def main() -> None:
         os.environ.pop("IMAGENET_DIR", None)
     if options.profile == "paper" and not (extra.get("data_dir") or os.environ.get("IMAGENET_DIR")):
         sys.exit("profile paper needs images: set IMAGENET_DIR, or give -p data_dir FOLDER")
-    pages = [execute(name, options.profile, extra, options.reuse) for name in notebooks()]
-    render(stage(pages))
+    names, profile = notebooks(), options.profile
+    digests = {name: fingerprint(name, parameters(name, profile, extra)) for name in names}
+    waiting = [name for name in names if not unchanged(name, profile, digests[name])]
+    times = plain((ROOT / "book" / "profiles" / "times.yml").read_text(), "times.yml")
+    clock = Clock(times.get(profile, {}), waiting)
+    render(stage([execute(name, profile, extra, options.reuse, clock) for name in names]))
     print(f"\nThe book is in {BUILD / 'html' / 'index.html'}")
 
 

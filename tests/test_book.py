@@ -13,6 +13,7 @@ import yaml
 
 import api
 import build
+import code_of_pages
 import new
 import sync
 from images import layout
@@ -92,6 +93,7 @@ def tiny_book(tmp_path, monkeypatch):
     """A checkout in small: one library file, one notebook, one profile; papermill is real."""
     (tmp_path / "msr").mkdir()
     (tmp_path / "msr" / "a.py").write_text("x = 1\n")
+    (tmp_path / "msr" / "__init__.py").write_text("")
     (tmp_path / "book" / "profiles").mkdir(parents=True)
     (tmp_path / "book" / "profiles" / "smoke.yml").write_text(
         "profile: smoke\nepochs: 3\nunheard_of: 1\n"
@@ -99,7 +101,7 @@ def tiny_book(tmp_path, monkeypatch):
     text = (
         '# %% tags=["parameters"]\nepochs = 1  # n\nfail = False  # f\n'
         'profile = ""  # p\nout_dir = ""  # o\n\n'
-        "# %%\nprint(epochs * 2, profile)\nassert not fail\n"
+        "# %%\nif epochs < 0:\n    import msr.a\nprint(epochs * 2, profile)\nassert not fail\n"
     )
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata["jupytext"] = {"formats": "ipynb,py:percent"}
@@ -132,7 +134,39 @@ def test_a_page_depends_on_the_numbers_that_are_kept_with_the_book(tiny_book):
     before = build.fingerprint("n", {})
     (tiny_book / "results").mkdir()
     (tiny_book / "results" / "a.json").write_text("{}")
+    assert build.fingerprint("n", {}) == before, "of another page"
+    (tiny_book / "results" / "n.json").write_text("{}")
     assert build.fingerprint("n", {}) != before
+
+
+def test_a_changed_sentence_is_shown_and_executes_nothing(tiny_book, capsys):
+    path = tiny_book / "book" / "n.ipynb"
+    before = json.loads(build.execute("n", "smoke", {"epochs": 5}).read_text())
+    book = json.loads(path.read_text())
+    book["cells"].insert(1, {"cell_type": "markdown", "metadata": {}, "source": ["New words."]})
+    path.write_text(json.dumps(book))
+    capsys.readouterr()
+    after = json.loads(build.execute("n", "smoke", {"epochs": 5}).read_text())
+    assert "reusing" in capsys.readouterr().out
+    texts = ["".join(cell["source"]) for cell in after["cells"]]
+    assert "New words." in texts and "10 smoke" in json.dumps(after)
+    code = [[c for c in page["cells"] if c["cell_type"] == "code"] for page in (before, after)]
+    assert code[0] == code[1] and len(code[0]) == 3, "the parameters of papermill among them"
+
+
+def test_only_pages_that_import_changed_code_are_executed_again(tiny_book):
+    before = build.fingerprint("n", {})
+    (tiny_book / "msr" / "other.py").write_text("y = 1\n")
+    assert build.fingerprint("n", {}) == before, "nobody imports it"
+    (tiny_book / "msr" / "a.py").write_text("def f():\n    from msr import other\n")
+    first = build.fingerprint("n", {})
+    (tiny_book / "msr" / "other.py").write_text("y = 2  # more\n")
+    assert before != first != build.fingerprint("n", {}), "imported in a function"
+    some, more = (
+        set(code_of_pages.needed(f"from msr.experiments import {name}", ROOT))
+        for name in ("imagenet", "price")
+    )
+    assert some < more, "price imports imagenet"
 
 
 def test_runs_are_kept_until_something_changes(tiny_book, capsys):

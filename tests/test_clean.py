@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 import build
+import code_of_pages
 
 TRAINS, DRAWS = "msr/train/loop.py", "msr/report/plots.py"
+CELL = {"cell_type": "code", "source": "import msr.train.loop\nimport msr.report.plots"}
+CELL["metadata"] = {}
+TEXT = {"cell_type": "markdown", "source": "Another text."}
 
 
 @pytest.fixture
@@ -20,7 +24,7 @@ def book(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text('"""What it does."""\n\n\ndef f(x):\n    return x + 1\n')
     (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "n.ipynb").write_text("{}")
+    (tmp_path / "book" / "n.ipynb").write_text(json.dumps({"cells": [CELL]}))
     monkeypatch.setattr(build, "ROOT", tmp_path)
     monkeypatch.setattr(build, "BUILD", tmp_path / "_build")
     monkeypatch.setattr(build, "declared", lambda notebook: {"out_dir", "epochs"})
@@ -42,7 +46,7 @@ def train(root, out, params, seconds=10.0):
         speed = {"images_per_second": 100 * 100 / seconds}
         log = "".join(json.dumps(line | speed) + "\n" for line in lines)
         (folder / "log.jsonl").write_text(log)
-    out.write_text(json.dumps({"metadata": {}, "cells": [], "of": params}))
+    out.write_text(json.dumps({"metadata": {}, "cells": [CELL], "of": params}))
 
 
 def edited(root, name, before, after):
@@ -71,7 +75,7 @@ def test_networks_outlive_an_edit_that_cannot_change_them(book, name, before, af
     weights = book / "_build" / "runs" / "paper" / "n" / "spaces_seed0" / "model.safetensors"
     weights.write_text("days")
     edited(book, name, before, after)
-    (book / "book" / "n.ipynb").write_text('{"another": "text"}')
+    (book / "book" / "n.ipynb").write_text(json.dumps({"cells": [TEXT, CELL]}))
     build.execute("n", "paper", {"epochs": 2})
     assert weights.read_text() == "days" and networks(book, "paper") == ["n"]
 
@@ -140,7 +144,7 @@ def test_a_folder_of_the_users_is_not_touched(book, where):
 
 def test_the_meaning_of_code_names_no_empty_field():
     """`ast.dump` writes those of the Python that runs, so its text differs between versions."""
-    found = build.meaning(
+    found = code_of_pages.meaning(
         ast.parse('"""Doc."""\n\ndef f():\n    """Doc."""  # one\n    return 1\n')
     )
     one = ["Return", ["value", ["Constant", ["value", "1"]]]]

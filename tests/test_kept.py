@@ -3,9 +3,9 @@
 import json
 import re
 
-import keep
 import pytest
 
+import keep
 from msr.experiments import imagenet, kept
 from msr.report import tables
 
