@@ -8,6 +8,9 @@ from typing import Any
 
 from msr.experiments.parameters import Parameters
 
+# parameters that a short run has smaller: it is a small form of the same experiment
+SMALLER = ("steps", "study_steps", "study_epochs", "max_images", "n_l2")
+SMALLER += ("probe_samples", "probe_images", "task_images")
 RESULTS = Path(__file__).resolve().parents[2] / "results"  # of the checkout
 
 
@@ -15,16 +18,16 @@ def read(config: Parameters) -> dict[str, Any] | None:
     """Return the metrics.json that is kept of the notebook of these parameters.
 
     config: the parameters with everything filled in. None if there is none, or if it is of another
-    experiment: one with other images, views, spaces or network. A longer run with more seeds is the
-    same experiment.
+    experiment: one with other images, views, spaces or network. How long a run is, and on how many
+    images and seeds, makes no other experiment.
     """
     path = RESULTS / f"{config.NAME}.json"
     if not path.exists():
         return None
     found = json.loads(path.read_text())
     asked = json.loads(json.dumps(config.deciding, default=str))
-    same = all(found["params"].get(name) == value for name, value in asked.items())
-    return found if same else None
+    own = {name: value for name, value in asked.items() if name not in SMALLER}
+    return found if own.items() <= found["params"].items() else None
 
 
 def made_by(record: dict[str, Any]) -> str:
