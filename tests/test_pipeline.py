@@ -153,6 +153,94 @@ def test_a_pipeline_leaves_its_images_as_they_are_unless_told(preset):
     assert torch.equal(out, pipeline.apply(x, params, inplace=True))
 
 
+class Turn(augment.Transform):
+    """Returns a view of the images that it is given."""
+
+    name = "box"  # as a group might be called in the code
+
+    def change(self, x, params):
+        return x.transpose(2, 3)
+
+
+class Grey(augment.Transform):
+    """Returns one value for several pixels, and overrides `apply` without `inplace`."""
+
+    name = "grey"
+
+    def apply(self, x, params):
+        return x[:, :1].expand_as(x)
+
+
+@pytest.mark.parametrize("own", [Turn(), Grey()])
+def test_images_are_not_overwritten_through_a_view_of_them(own):
+    x = torch.rand(4, 3, 16, 16, generator=generator(1))
+    pipeline = Pipeline([own, augment.Solarise(p=0.5), augment.ResizedCrop(8), augment.Normalise()])
+    before, params = x.clone(), pipeline.sample(generator(), 4, 16)
+    out = pipeline.apply(x, params)
+    assert torch.equal(x, before) and out.shape == (4, 3, 8, 8)
+    in_turn = x
+    for t in pipeline.transforms.values():
+        in_turn = t.apply(in_turn, params[t.name])
+    assert torch.equal(out, in_turn)
+    assert torch.equal(out, pipeline.apply(x.clone(), params, inplace=True))
+
+
+class Blank(augment.ResizedCrop):
+    """A crop of which nothing is left."""
+
+    def apply(self, x, params, inplace=False):
+        return super().apply(x, params).mul(0)
+
+
+class FromTheEnd(spatial.Flip):
+    """Exchanges left and right, whose axis is counted from the end."""
+
+    name, axis = "from_the_end", -1
+
+
+def test_crops_and_flips_of_ones_own_are_what_they_say():
+    x = torch.rand(4, 3, 16, 16, generator=generator(1))
+    blank, mirrored = Pipeline([Blank(16)]), Pipeline([augment.ResizedCrop(16), FromTheEnd(1.0)])
+    assert not blank.apply(x, blank.sample(generator(), 4, 16)).any()
+    params = mirrored.sample(generator(), 4, 16)
+    cropped = augment.ResizedCrop(16).apply(x, params["crop"])
+    torch.testing.assert_close(mirrored.apply(x, params), cropped.flip(3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("preset", ["medium", "shapes"])
+def test_views_can_be_differentiated(preset):
+    pipeline, _ = pipelines(preset, 16)
+    x = torch.rand(6, 3, 16, 16, generator=generator(1), requires_grad=True)
+    pipeline.apply(x, pipeline.sample(generator(), 6, 16)).square().sum().backward()
+    assert x.grad.isfinite().all() and (x.grad.flatten(1).norm(dim=1) > 0).all()
+
+
+def test_views_are_float32_under_autocast():
+    pipeline, _ = pipelines("medium", 16)
+    x, params = torch.rand(6, 3, 16, 16), pipeline.sample(generator(), 6, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = pipeline.apply(x, params)
+    assert torch.equal(under, pipeline.apply(x, params))
+
+
+def test_parameters_of_another_number_of_images():
+    t = augment.Solarise()
+    with pytest.raises(ValueError, match="parameters of 1 images for a batch of 4; draw 4"):
+        t.apply(torch.rand(4, 3, 8, 8), t.sample(generator(), 1, 8))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_colours_of_other_floats(dtype):
+    x = torch.rand(6, 3, 8, 8, generator=generator(1)).round(decimals=2)
+    x[0] = 0.5  # grey
+    for t in (augment.ColorJitter(hue=0.5, p=0.5), augment.Greyscale(0.5)):
+        params = t.sample(generator(), 6, 8)
+        out = t.apply(x.to(dtype), params)
+        assert out.dtype == dtype
+        torch.testing.assert_close(out.float(), t.apply(x, params), atol=0.05, rtol=0)
+    assert augment.luma((x * 255).to(torch.uint8)).max() > 1
+
+
 def test_about_the_mass_an_object_stays_where_it_is():
     x = sprite(slice(8, 14), slice(30, 40))
     before = mass_centre(x)

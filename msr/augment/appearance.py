@@ -247,7 +247,8 @@ class Normalise(Transform):
 
     def apply(self, x: torch.Tensor, params: Params, inplace: bool = False) -> torch.Tensor:
         mean, std = self._columns(x.device)
-        return (x.sub_(mean) if inplace else x - mean).div_(std)
+        fits = x.dtype == torch.float32 and x.shape[1] == len(self.mean)
+        return (x.sub_(mean) if inplace and fits else x - mean).div_(std)
 
     def undo(self, x: torch.Tensor) -> torch.Tensor:
         """Return normalised images [..., C, H, W] as float in [0, 1], on the CPU: for figures."""

@@ -47,7 +47,7 @@ class Transform:
     def apply(self, x: torch.Tensor, params: Params, inplace: bool = False) -> torch.Tensor:
         """Return x [B, C, H, W] changed as `params` say; where `on` is false, it is unchanged.
 
-        inplace: whether x may be overwritten.
+        inplace: whether x may be overwritten. What is returned may be x itself.
         """
         return changed(x, params["on"], self.change, params, inplace)
 
@@ -72,7 +72,10 @@ class Transform:
         return {}
 
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
-        """Return new images: x [B, C, H, W], each changed, whatever `on` says; x stays as it is."""
+        """Return x [B, C, H, W] with every image changed, whatever `on` says, as a new tensor.
+
+        x itself stays as it is.
+        """
         raise NotImplementedError
 
     def targets(self, params: Params) -> Params:
@@ -102,9 +105,12 @@ def changed(
 ) -> torch.Tensor:
     """Return x [B, C, H, W] with the images where on [B] is true replaced by `change(x, params)`.
 
-    On a CPU only these images pass through `change`. On a GPU all do, since it would be waited for
-    to learn which they are. inplace: whether x may be overwritten.
+    On a CPU only these images pass through `change`. On a GPU all do, since the host would have to
+    wait to learn which they are. inplace: whether x may be overwritten. Raises ValueError for
+    parameters of another number of images.
     """
+    if len(on) != len(x):
+        raise ValueError(f"parameters of {len(on)} images for a batch of {len(x)}; draw {len(x)}")
     if x.device.type != "cpu":
         return torch.where(column(on), change(x, params), x)
     rows = on.nonzero()[:, 0]
@@ -114,8 +120,8 @@ def changed(
         return x
     some = {name: value.index_select(0, rows) for name, value in params.items()}
     y = change(x.index_select(0, rows), some)
-    own = inplace and x.is_contiguous()
-    return (x if own else x.clone()).index_copy_(0, rows, y)
+    out = x if inplace and x.is_contiguous() else x.clone(memory_format=torch.contiguous_format)
+    return out.index_copy_(0, rows, y.to(x.dtype))
 
 
 def within(name: str, value: float | tuple[float, ...], low: float, high: float = math.inf) -> None:

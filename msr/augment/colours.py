@@ -7,12 +7,12 @@ import torch
 from msr.augment.base import Params, column, constant
 
 LUMA = (0.2989, 0.587, 0.114)  # weights of R, G and B (ITU-R 601, as in torchvision)
-TINY = 1e-30  # instead of a chroma of 0, of a grey pixel
 
 
 def luma(x: torch.Tensor) -> torch.Tensor:
     """Return the brightness [B, 1, H, W] of images [B, 3, H, W]."""
-    weights = constant(LUMA, x.device).expand(len(x), 1, 3)
+    x = x if x.is_floating_point() else x.float()
+    weights = constant(LUMA, x.device).to(x.dtype).expand(len(x), 1, 3)
     return (weights @ x.flatten(2)).view(len(x), 1, *x.shape[2:])
 
 
@@ -24,12 +24,12 @@ def jittered(x: torch.Tensor, params: Params) -> torch.Tensor:
     and saturation to (factor · I + (1 − factor) · 1 wᵀ) x.
     """
     x = (x * column(params["brightness"])).clamp_(0, 1)
-    share = column(params["contrast"])
+    factor = column(params["contrast"])
     mean = luma(x.mean((2, 3), keepdim=True))  # the mean of luma is luma of the mean
-    x = x.mul_(share).add_((1 - share) * mean).clamp_(0, 1)
-    share = params["saturation"][:, None, None]
+    x = (x * factor).add_((1 - factor) * mean).clamp_(0, 1)
+    factor = params["saturation"][:, None, None]
     weights, eye = constant(LUMA, x.device), torch.eye(3, device=x.device)
-    colours = share * eye + (1 - share) * weights  # [B, 3, 3]
+    colours = (factor * eye + (1 - factor) * weights).to(x.dtype)  # [B, 3, 3]
     return (colours @ x.flatten(2)).view_as(x).clamp_(0, 1)
 
 
@@ -41,10 +41,10 @@ def shift_hue(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     colour at the distance d from the hue has the value V − C · clamp(d − 1, 0, 1).
     """
     r, g, b = x.unbind(1)
-    least, most = torch.minimum(r, g), torch.maximum(r, g)  # [B, H, W]
-    least, most = torch.minimum(least, b, out=least), torch.maximum(most, b, out=most)
-    chroma = most.sub_(least)
-    from_red = (g + b).sub_(r).sub_(least).div_(chroma.clamp(min=TINY)).add_(1)
+    least = torch.minimum(torch.minimum(r, g), b)  # [B, H, W]
+    chroma = torch.maximum(torch.maximum(r, g), b).sub_(least)
+    some = chroma.clamp(min=torch.finfo(x.dtype).tiny)  # a grey pixel has none
+    from_red = (g + b).sub_(r).sub_(least).div_(some).add_(1)
     hue = from_red.copysign_(g - b)  # -3 to 3
     primary = constant((0, 2, 4), x.device)  # red, green and blue
     ahead = torch.remainder(6 * turns[:, None] - primary + 3, 6) - 3  # [B, 3], -3 to 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,9 @@ class Pipeline:
         if len(self.transforms) != len(transforms):
             names = ", ".join(t.name for t in transforms)
             raise ValueError(f"each transform may stand once in a pipeline; got {names}")
+        # transforms of a user's own may override `apply` without `inplace`
+        known = {t.name: inspect.signature(t.apply).parameters for t in transforms}
+        self.inplace = {name for name, found in known.items() if "inplace" in found}
 
     def sample(self, generator: torch.Generator, n: int, size: int) -> dict[str, Params]:
         """Draw {transform: {parameter: [n, …]}} for n images of size × size pixels."""
@@ -39,18 +43,25 @@ class Pipeline:
         do a crop and the flips after it. A crop may change H and W. inplace: whether x may be
         overwritten.
         """
-        for _, run in itertools.groupby(self.transforms.values(), key=_resampling):
-            neighbours = list(run)
-            before, own = x, [params[t.name] for t in neighbours]
-            affine = [t for t in neighbours if isinstance(t, Affine)]
-            if affine:
-                x = warp(x, affine, own, inplace)
-            elif isinstance(neighbours[0], (ResizedCrop, Flip)):
-                x = cut_out(x, neighbours, own)
-            else:
-                x = neighbours[0].apply(x, own[0], inplace)
-            inplace = inplace or x is not before
+        with torch.autocast(x.device.type, enabled=False):
+            for _, run in itertools.groupby(self.transforms.values(), key=_resampling):
+                neighbours = list(run)
+                y = self._apply(neighbours, x, [params[t.name] for t in neighbours], inplace)
+                inplace = inplace or _apart(x, y)
+                x = y
         return x
+
+    def _apply(
+        self, neighbours: Sequence[Transform], x: torch.Tensor, params: list[Params], inplace: bool
+    ) -> torch.Tensor:
+        """Return images x after neighbours that resample together, or after a single transform."""
+        affine = [t for t in neighbours if isinstance(t, Affine)]
+        if affine:
+            return warp(x, affine, params, inplace)
+        if _resampling(neighbours[0]) is ResizedCrop:
+            return cut_out(x, neighbours, params)
+        given = {"inplace": True} if inplace and neighbours[0].name in self.inplace else {}
+        return neighbours[0].apply(x, params[0], **given)
 
     def takes_aspect(self, params: dict[str, Params]) -> bool:
         """Return whether the first transform undoes the squashing of images, as a crop does."""
@@ -107,9 +118,17 @@ class Pipeline:
 def _resampling(t: Transform) -> Any:
     """Return what neighbours must share to resample images together.
 
-    That are the padding and centre of affine maps, and one value for all crops and flips; a value
-    of its own for any other transform.
+    These are the padding and centre of affine maps, and one value for all crops and flips that
+    apply themselves as those do; a value of its own for any other transform.
     """
     if isinstance(t, Affine):
         return t.padding, t.centre
-    return "box" if isinstance(t, (ResizedCrop, Flip)) else t.name
+    kind = type(t)
+    crops = kind.apply is ResizedCrop.apply
+    flips = isinstance(t, Flip) and kind.apply is Flip.apply and kind.change is Flip.change
+    return ResizedCrop if crops or flips else (t.name,)
+
+
+def _apart(x: torch.Tensor, y: torch.Tensor) -> bool:
+    """Return whether y lies in other memory than x, with a place for each of its values."""
+    return y.is_contiguous() and y.untyped_storage()._cdata != x.untyped_storage()._cdata

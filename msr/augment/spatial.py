@@ -14,7 +14,8 @@ from msr.augment.base import Params, Transform, changed, constant, uniform, with
 class ResizedCrop(Transform):
     """Cut out a random box and resize it to `size` × `size` pixels (Szegedy et al. 2015).
 
-    Interpolation is bilinear and antialiased, as in torchvision's `resized_crop(antialias=True)`.
+    Interpolation is bilinear and antialiased, as in torchvision's `resized_crop(antialias=True)`,
+    which it equals where the box's corners lie on whole pixels.
     scale: range (low, high) of the box's share of the image's area. ratio: range of its width /
     height. overhang: by how much the box may leave the image on each side, as a share of the side;
     pixels of the edge are repeated there. On a uniform background this is zoom and translation.
@@ -105,13 +106,15 @@ def centre_square(aspect: torch.Tensor) -> torch.Tensor:
 def cut(x: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:
     """Return the boxes [B, 4] of images x [B, C, H, W], resized to [B, C, size, size].
 
-    box: as `ResizedCrop.box` returns it; a negative height or width mirrors. Boxes that are not
-    made smaller need no antialiasing: each pixel lies between four. A whole image of this size
-    stays as it is, bit for bit.
+    box: as `ResizedCrop.box` returns it; a negative height or width mirrors. A box that is not made
+    smaller needs no antialiasing: each pixel of the result lies between four of the image. A whole
+    image of this size stays as it is, bit for bit; what is returned may be x itself.
     """
+    shrunk = (box[:, 2:].abs() * constant(x.shape[2:], x.device) > size).any(dim=1)
+    if x.device.type == "cpu" and shrunk.all():
+        return averaged(x, box, size)
     out, both = between(x, box, size), {"x": x, "box": box}
-    smaller = (box[:, 2:].abs() * constant(x.shape[2:], x.device) > size).any(dim=1)
-    out = changed(out, smaller, lambda _, p: averaged(p["x"], p["box"], size), both, inplace=True)
+    out = changed(out, shrunk, lambda _, p: averaged(p["x"], p["box"], size), both, inplace=True)
     if x.shape[2:] != (size, size):
         return out
     whole = (box == constant((0, 0, 1, 1), x.device)).all(dim=1)
@@ -121,7 +124,8 @@ def cut(x: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:
 def between(x: torch.Tensor, box: torch.Tensor, size: int) -> torch.Tensor:
     """Return the boxes as `cut` does, with bilinear interpolation between the pixels of each box.
 
-    Within half a pixel of an edge of a box, the pixels at that edge are repeated.
+    Within half a pixel of an edge of a box, the pixels at that edge are repeated; so are those at
+    the edge of the image, beyond it.
     """
     n = constant(x.shape[2:], x.device)  # H, W
     share = (torch.arange(size, device=x.device) + 0.5) / size
@@ -183,7 +187,7 @@ class Flip(Transform):
     def mirror(self, box: torch.Tensor, params: Params) -> torch.Tensor:
         """Return boxes [B, 4] that `cut` mirrors as this flip would mirror what was cut out."""
         start, length = box.unflatten(1, (2, 2)).unbind(1)  # [B, 2], of y and x
-        on = params["on"][:, None] & (torch.arange(2, 4, device=box.device) == self.axis)
+        on = params["on"][:, None] & (torch.arange(2, 4, device=box.device) == self.axis % 4)
         return torch.cat(
             [torch.where(on, start + length, start), torch.where(on, -length, length)], 1
         )

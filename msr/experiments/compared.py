@@ -91,7 +91,7 @@ def effects(
 def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]]:
     """Return {number: {setting: verdict}} on ours minus plain self-supervision in that setting.
 
-    Plain has the further spread of content that ours has, but in the last setting. A price that
+    Plain has the further spread of content that ours has, except in the last setting. A price that
     vanishes with epochs was one of compute, one that grows as the backbone narrows one of capacity.
     Left out is what was not trained. numbers: {cell: one Row per seed}.
     """

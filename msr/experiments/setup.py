@@ -112,7 +112,8 @@ class Setup(Plan):
         if vanilla and given and given[0] != objective.record.weight:
             asked["plain_lambda"] = given[0]  # version 0.2.0 trained with the family's own
         if vanilla and self.config.content_spread:
-            asked["plain_content_spread"] = self.config.content_spread  # there was none in it
+            # version 0.2.0 trained without
+            asked["plain_content_spread"] = self.config.content_spread
         record = {"network": self.network(vanilla), "experiment": asked}
         fresh = self.config.fresh
         log = fit(

@@ -9,8 +9,7 @@ from typing import Any
 from msr.experiments.parameters import Parameters
 
 # parameters that a short run has smaller: it is a small form of the same experiment
-SMALLER = ("steps", "study_steps", "study_epochs", "max_images", "n_l2")
-SMALLER += ("probe_samples", "probe_images", "task_images")
+SMALLER = "steps study_steps study_epochs max_images n_l2 probe_samples probe_images task_images"
 RESULTS = Path(__file__).resolve().parents[2] / "results"  # of the checkout
 
 
@@ -26,7 +25,7 @@ def read(config: Parameters) -> dict[str, Any] | None:
         return None
     found = json.loads(path.read_text())
     asked = json.loads(json.dumps(config.deciding, default=str))
-    own = {name: value for name, value in asked.items() if name not in SMALLER}
+    own = {name: value for name, value in asked.items() if name not in SMALLER.split()}
     return found if own.items() <= found["params"].items() else None
 
 
