@@ -13,6 +13,7 @@ left to `msr.fit`.
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import os
@@ -21,7 +22,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import papermill
 import yaml
@@ -31,6 +31,7 @@ import clean
 import code_of_pages as code
 import footprint
 from clock import Clock
+from plain import plain
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
@@ -39,24 +40,6 @@ MEASURING = ("evaluate", "report")  # packages of msr that no training depends o
 
 
 # ------------------------------------------------------------------- notebooks and their parameters
-
-
-class Plain(yaml.SafeLoader):
-    """YAML of plain data without aliases, of which a few lines can stand for billions of values."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Return the next node. Raises YAMLError for an alias."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not read; write the value out")
-        return super().compose_node(parent, index)
-
-
-def plain(text: str, where: str) -> Any:
-    """Return the value of a YAML text; what cannot be read ends the program with one line."""
-    try:
-        return yaml.load(text, Loader=Plain)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        sys.exit(f"{where} cannot be read as YAML: {' '.join(str(error).split())[:200]}")
 
 
 def notebooks() -> list[str]:
@@ -76,8 +59,8 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
     """Return the parameters, by name, with which a notebook is run.
 
     They are those of <profile>.yml that the notebook declares, those of <profile>-<name>.yml, its
-    folder in _build, and `extra`, those of the command line; of equal names the last one counts. An
-    unknown name in `extra` ends the program.
+    folder in _build, and those of `extra`, the command line, that it declares; of equal names the
+    last one counts.
     """
     known = declared(ROOT / "book" / f"{name}.ipynb")
     folder = ROOT / "book" / "profiles"
@@ -85,13 +68,17 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
     own = folder / f"{profile}-{name}.yml"
     if own.exists():
         chosen |= plain(own.read_text(), own.name)
-    unknown = [key for key in extra if key not in known]
-    if unknown:
-        choices = ", ".join(sorted(known))
-        sys.exit(f"{name} has no parameter '{unknown[0]}'; it has: {choices}")
-    chosen = {key: value for key, value in chosen.items() if key in known}
+    chosen = {key: value for key, value in (chosen | extra).items() if key in known}
     runs = extra.get("out_dir", f"_build/runs/{profile}")
-    return chosen | extra | {"out_dir": f"{runs}/{name}"}
+    return chosen | {"out_dir": f"{runs}/{name}"}
+
+
+def check(extra: dict) -> None:
+    """End the program with a line if no notebook has one of these parameters."""
+    known = set().union(*(declared(ROOT / "book" / f"{name}.ipynb") for name in notebooks()))
+    for name in sorted(extra.keys() - known):
+        choices = ", ".join(sorted(known))
+        sys.exit(f"no notebook has a parameter '{name}'; there are: {choices}")
 
 
 # ---------------------------------------------------------------------------- running the notebooks
@@ -101,14 +88,16 @@ def fingerprint(name: str, params: dict) -> str:
     """Return a digest of what an executed page depends on.
 
     These are the code of the notebook and all that it imports from this checkout, its parameters,
-    $IMAGENET_DIR, and the numbers of an earlier run that are kept with the book.
+    $IMAGENET_DIR, the files that it names, and the results that are kept of it.
     """
-    values = [params, os.environ.get("IMAGENET_DIR", ""), code.sources(notebook(name))]
+    source = "\n".join(sources(name))
+    values = [params, os.environ.get("IMAGENET_DIR", ""), source]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
-    digest.update(code.meaning_of(needs(name), ROOT).encode())
-    for kept in (ROOT / "results" / f"{name}.json", ROOT / "benchmarks" / "results.json"):
-        if kept.exists() and (kept.stem == name or name == "performance"):
-            digest.update(kept.read_bytes())
+    digest.update(code.meaning_of(code.needed(source, ROOT), ROOT).encode())
+    given = [ROOT / value for value in params.values() if isinstance(value, str) and value]
+    kept = ROOT / "results" / f"{name}.json"
+    for path in {*code.files(source, ROOT), *given, kept}:
+        digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
 
 
@@ -117,9 +106,15 @@ def notebook(name: str) -> dict:
     return json.loads((ROOT / "book" / f"{name}.ipynb").read_text())
 
 
-def needs(name: str) -> list[Path]:
-    """Return the modules that a notebook imports from this checkout, and those that they import."""
-    return code.needed("\n".join(code.sources(notebook(name))), ROOT)
+def sources(name: str) -> list[str]:
+    """Return the code cells of a notebook as Python; what is none ends the program with a line."""
+    found = code.sources(notebook(name))
+    for i, source in enumerate(found, start=1):
+        try:
+            ast.parse(source)
+        except SyntaxError as error:
+            sys.exit(f"book/{name}.ipynb, code cell {i}: {error.msg}: {(error.text or '').strip()}")
+    return found
 
 
 def page_of(name: str, profile: str) -> tuple[Path, Path]:
@@ -151,7 +146,8 @@ def execute(
         page = code.with_text_of(notebook(name), json.loads(out.read_text()))
         out.write_text(json.dumps(page, indent=1))
         return out
-    if "out_dir" not in extra:
+    trained = "seeds" in declared(ROOT / "book" / f"{name}.ipynb")
+    if trained and "out_dir" not in extra:
         made = {"profile": profile, "given": extra, "code": trains(name)}
         keep(ROOT / params["out_dir"], out, made, reuse)
     start, fresh = time.perf_counter(), out.with_suffix(".running.ipynb")
@@ -202,7 +198,8 @@ def keep(runs: Path, page: Path, made: dict, reuse: bool = False) -> None:
 
 def trains(name: str) -> str:
     """Return a digest of the code that trains the networks of a notebook, by name."""
-    library = [path for path in needs(name) if path.parts[0] == "msr"]
+    needed = code.needed("\n".join(sources(name)), ROOT)
+    library = [path for path in needed if path.parts[0] == "msr"]
     return code.meaning_of([path for path in library if path.parts[1] not in MEASURING], ROOT)
 
 
@@ -280,11 +277,12 @@ def main() -> None:
         os.environ.pop("IMAGENET_DIR", None)
     if options.profile == "paper" and not (extra.get("data_dir") or os.environ.get("IMAGENET_DIR")):
         sys.exit("profile paper needs images: set IMAGENET_DIR, or give -p data_dir FOLDER")
+    check(extra)
     names, profile = notebooks(), options.profile
     digests = {name: fingerprint(name, parameters(name, profile, extra)) for name in names}
     waiting = [name for name in names if not unchanged(name, profile, digests[name])]
     times = plain((ROOT / "book" / "profiles" / "times.yml").read_text(), "times.yml")
-    clock = Clock(times.get(profile, {}), waiting)
+    clock = Clock({} if extra else times.get(profile, {}), waiting)
     render(stage([execute(name, profile, extra, options.reuse, clock) for name in names]))
     print(f"\nThe book is in {BUILD / 'html' / 'index.html'}")
 

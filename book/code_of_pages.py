@@ -8,29 +8,32 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from IPython.core.inputtransformer2 import TransformerManager
+
 PACKAGES = ("msr", "benchmarks")  # of the checkout, which notebooks import
+INJECTED = "injected-parameters"  # papermill's tag
 
 
 def sources(book: dict[str, Any]) -> list[str]:
-    """Return the sources of the code cells of a notebook."""
+    """Return the sources of the code cells of a notebook as Python, their magics too."""
     cells = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
-    return ["".join(cell["source"]) for cell in cells]
+    return [TransformerManager().transform_cell("".join(cell["source"])) for cell in cells]
 
 
 def with_text_of(book: dict[str, Any], executed: dict[str, Any]) -> dict[str, Any]:
-    """Return an executed notebook with the text of `book`, which has the same code.
+    """Return an executed notebook with the text and the tags of `book`, which has the same code.
 
-    The cell of the parameters that papermill injected stays behind the notebook's own.
+    The cell that papermill injected stays where it is: before all, or behind the parameters.
     """
-    done = iter([cell for cell in executed["cells"] if cell["cell_type"] == "code"])
-    cells = []
-    for cell in book["cells"]:
-        if cell["cell_type"] != "code":
-            cells.append(cell)
-            continue
-        cells.append(next(done))
-        if "parameters" in cell["metadata"].get("tags", []):
-            cells.append(next(done))
+    done = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
+    injected = [cell for cell in done if INJECTED in cell["metadata"].get("tags", [])]
+    outputs = iter([cell for cell in done if cell not in injected])
+    tagged = ["parameters" in cell["metadata"].get("tags", []) for cell in book["cells"]]
+    cells = [] if any(tagged) else injected
+    for cell, parameters in zip(book["cells"], tagged):
+        own = next(outputs) if cell["cell_type"] == "code" else {}
+        ran = {name: own[name] for name in ("outputs", "execution_count") if name in own}
+        cells = [*cells, cell | ran, *(injected if parameters else [])]
     return executed | {"cells": cells}
 
 
@@ -40,7 +43,7 @@ def tidied(book: dict) -> dict:
     book["metadata"].pop("papermill", None)
     for cell in book["cells"]:
         tags = cell["metadata"].get("tags", [])
-        if "injected-parameters" in tags:
+        if INJECTED in tags:
             tags.append("hide-input")
     return book
 
@@ -73,12 +76,25 @@ def needed(source: str, root: Path) -> list[Path]:
 
 
 def imports(source: str) -> Iterator[str]:
-    """Yield every name that a source imports, in functions too: `from a.b import c` is "a.b.c"."""
+    """Yield every name that a source imports, in functions too: `from a.b import c` is "a.b.c".
+
+    A text such as "msr.train" counts as well: it may be the command that another process runs.
+    Raises SyntaxError for a source that is not Python.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and str(node.value).startswith(PACKAGES):
+            yield f"{node.value}.__main__"
+
+
+def files(source: str, root: Path) -> list[Path]:
+    """Return the files below root that a source names, as by "results/photographs.json"."""
+    texts = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    named = [root / text for text in texts if isinstance(text, str) and 0 < len(text) < 200]
+    return sorted({path for path in named if path.suffix and path.is_file()})
 
 
 def meaning_of(paths: Iterable[Path], root: Path) -> str:

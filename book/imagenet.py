@@ -83,8 +83,8 @@ from IPython.display import Markdown, display
 
 from msr.augment import Normalise
 from msr.evaluate import retrieval
-from msr.experiments import imagenet, kept, several
-from msr.report import Metrics, galleries, plots, sentences, tables
+from msr.experiments import imagenet, several
+from msr.report import Metrics, galleries, kept, plots, sentences, tables
 
 config = imagenet.Parameters.read(globals())
 setup = imagenet.prepare(config)
@@ -198,14 +198,8 @@ plots.heatmap(inputs, columns=styles, title="style probes from the images", cmap
 display(Markdown(sentences.promises(main, names, homes)))
 display(Markdown(tables.best_spaces(main, labels + styles, names)))
 
-# %% [markdown]
-# ## After a longer run
-#
-# A short run shows what is learned first. Where this page was made by one, the table of a run by
-# the notebook's defaults stands below.
-
 # %%
-longer = kept.read(setup.config) if config.profile != "standard" else None
+longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
 if longer:
     display(Markdown(kept.made_by(longer)))
     display(plots.heatmap(longer["tables"]["main"], columns=labels, title="labels and factors"))
@@ -247,8 +241,8 @@ galleries.neighbours(shown, nearest)
 #
 # The network for comparison has the same backbone, family, embedding width and augmentations, but
 # no style spaces ($M = 0$). It is trained on **the same number of views**: two per image, so for
-# more steps. Its whole embedding is called "content", with the weights of ours and the further
-# spread, if there is one; any style that survives is kept by accident.
+# more steps. Its whole embedding is called "content", with the λ of our content space and its
+# further spread, if it has one; any style that survives is kept by accident.
 
 # %%
 if baseline:
@@ -259,7 +253,7 @@ if baseline:
     display(plots.heatmap(table, rows, styles, title="plain SSL: style probes", cmap="Greens"))
     display(Markdown(tables.compare(main, table, labels + styles)))
 if baseline and longer:
-    both = (longer["tables"][name] for name in ("main", "vanilla"))
+    both = [longer["tables"].get(name, {}) for name in ("main", "vanilla")]
     display(Markdown(f"{kept.made_by(longer)}\n\n{tables.compare(*both, labels + styles)}"))
 if baseline and config.linear_probe:
     plain = metrics.add("vanilla_linear", [setup.linear(run) for run in baseline])

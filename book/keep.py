@@ -1,7 +1,7 @@
 """Keep the results of a run with the book: python book/keep.py runs/imagenet/metrics.json …
 
-The file goes to results/<notebook>.json (see results/README.md). Of absolute paths only the last
-part is kept.
+The file goes to results/<notebook>.json (see results/README.md). Of paths outside the checkout only
+the last part is kept.
 """
 
 from __future__ import annotations
@@ -9,33 +9,43 @@ from __future__ import annotations
 import json
 import re
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
-ABSOLUTE = re.compile(r"(?<![\w./])/(?:[^\s/:`'\"]+/)+")  # all of a path but its last part
+OUTSIDE = re.compile(r"(\w+:)?([/~].*)", re.DOTALL)  # a path, perhaps after a word: spatial:/data/x
 
 
 def plain(value: Any) -> Any:
-    """Return plain data without the folders of absolute paths."""
+    """Return plain data in which texts that are paths outside the checkout are their last part."""
     if isinstance(value, dict):
-        return {name: plain(inner) for name, inner in value.items()}
+        return {plain(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [plain(inner) for inner in value]
-    return ABSOLUTE.sub("", value) if isinstance(value, str) else value
+    found = OUTSIDE.fullmatch(value) if isinstance(value, str) else None
+    return f"{found[1] or ''}{PurePath(found[2]).name}" if found else value
 
 
 def keep(path: Path) -> Path:
-    """Write the metrics.json at a path to results/; return where it is."""
-    record = plain(json.loads(path.read_text()))
-    if record["commit"].endswith("+"):
+    """Write the metrics.json at a path to results/; return where it is.
+
+    What is none, or was made by code that no commit has, ends the program with a line.
+    """
+    try:
+        record = plain(json.loads(path.read_text()))
+        notebook, commit = record["notebook"], record["commit"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.exit(f"{path} is no metrics.json ({error}); give one that a notebook wrote")
+    if not re.fullmatch("[0-9a-f]{12}", commit):
         sys.exit(f"{path}: made by code that no commit has; commit it, and run the notebook again")
     record["params"].pop("out_dir", None)
-    kept = RESULTS / f"{record['notebook']}.json"
+    kept = RESULTS / f"{notebook}.json"
     kept.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return kept
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("give one metrics.json or more: python book/keep.py runs/imagenet/metrics.json")
     for name in sys.argv[1:]:
         print(f"{keep(Path(name))} is kept")

@@ -55,8 +55,8 @@ from IPython.display import Markdown, display
 
 from msr.data.latents import LAWS, REGIMES, Latents
 from msr.evaluate import STREAM, probes
-from msr.experiments import kept, measures, numerical
-from msr.report import Metrics, galleries, latent_plots, latent_sentences, plots, tables
+from msr.experiments import measures, numerical
+from msr.report import Metrics, galleries, kept, latent_plots, latent_sentences, plots, tables
 
 config = numerical.Parameters.read(globals())
 base, whole, blocks = numerical.prepare(config)
@@ -115,11 +115,8 @@ display(plots.heatmaps(shown, columns=spaces))
 display(plots.heatmap(causal, columns=targets, title="causal"))
 display(Markdown(latent_sentences.blocks_sentences(found, spaces)))
 
-# %% [markdown]
-# Where this page was made by a short run, this is the table of a run by the notebook's defaults:
-
 # %%
-longer = kept.read(config) if config.profile != "standard" else None
+longer = kept.read(config)  # a run of this experiment that is kept with the book, or None
 if longer:
     display(Markdown(kept.made_by(longer)))
     display(plots.heatmaps({r: longer["tables"][r] for r in REGIMES}, rows, spaces))

@@ -151,7 +151,49 @@ def test_a_changed_sentence_is_shown_and_executes_nothing(tiny_book, capsys):
     texts = ["".join(cell["source"]) for cell in after["cells"]]
     assert "New words." in texts and "10 smoke" in json.dumps(after)
     code = [[c for c in page["cells"] if c["cell_type"] == "code"] for page in (before, after)]
-    assert code[0] == code[1] and len(code[0]) == 3, "the parameters of papermill among them"
+    ran = [[(c["source"], c["outputs"]) for c in cells] for cells in code]
+    assert ran[0] == ran[1] and len(ran[0]) == 3, "the parameters of papermill among them"
+
+
+def test_a_page_without_parameters_keeps_all_of_its_cells():
+    """papermill puts its cell before all others there."""
+    cells = [{"cell_type": "code", "source": x, "metadata": {}} for x in ("%time 1", "2")]
+    ran = [cell | {"outputs": [i], "execution_count": i} for i, cell in enumerate(cells, start=1)]
+    papermill = {
+        "cell_type": "code",
+        "source": "p = 1",
+        "metadata": {"tags": ["injected-parameters"]},
+    }
+    cells[1] = cells[1] | {"metadata": {"tags": ["hide-input"]}}
+    text = {"cell_type": "markdown", "source": "New.", "metadata": {}}
+    for _ in range(2):  # a page that is used again twice
+        page = code_of_pages.with_text_of({"cells": [text, *cells]}, {"cells": [papermill, *ran]})
+        ran = page["cells"][1:]
+        assert page["cells"][0] == papermill
+        found = [(c["source"], c.get("outputs")) for c in page["cells"][1:]]
+        assert found == [("New.", None), ("%time 1", [1]), ("2", [2])]
+        assert page["cells"][3]["metadata"] == {"tags": ["hide-input"]}
+        ran = [c for c in page["cells"] if c["cell_type"] == "code" and c != papermill]
+
+
+def test_what_a_page_depends_on():
+    """Magics are no Python; a command of another process and a file that is named count."""
+    book = {"cells": [{"cell_type": "code", "source": "%matplotlib inline\nimport msr.config"}]}
+    (source,) = code_of_pages.sources(book)
+    assert code_of_pages.needed(source, ROOT)
+    found = code_of_pages.needed("from msr.experiments import processes", ROOT)
+    assert {Path("msr/train/__main__.py"), Path("msr/experiments/launch.py")} <= set(found)
+    named = code_of_pages.files('x = "results/photographs.json"; y = "no/file.json"; z = 3', ROOT)
+    assert named == [ROOT / "results" / "photographs.json"]
+
+
+def test_a_cell_that_is_no_python_is_named(tiny_book):
+    path = tiny_book / "book" / "n.ipynb"
+    book = json.loads(path.read_text())
+    book["cells"][-1]["source"] = ["for x in:\n"]
+    path.write_text(json.dumps(book))
+    with pytest.raises(SystemExit, match=r"book/n.ipynb, code cell 2: invalid syntax: for x in:"):
+        build.fingerprint("n", {})
 
 
 def test_only_pages_that_import_changed_code_are_executed_again(tiny_book):
@@ -190,8 +232,10 @@ def test_runs_are_kept_until_something_changes(tiny_book, capsys):
 
 
 def test_unknown_names_say_so(tiny_book, monkeypatch):
-    with pytest.raises(SystemExit, match="no parameter 'epoch'"):
-        build.execute("n", "smoke", {"epoch": 1})
+    monkeypatch.setattr(build, "notebooks", lambda: ["n"])
+    with pytest.raises(SystemExit, match="no notebook has a parameter 'epoch'; there are: epochs,"):
+        build.check({"epoch": 1})
+    build.check({"epochs": 1})
     monkeypatch.setattr(sys, "argv", ["build.py", "--profile", "fast"])
     with pytest.raises(
         SystemExit, match="unknown profile 'fast'; choose smoke, quick, standard, paper"

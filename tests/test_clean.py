@@ -14,7 +14,7 @@ import code_of_pages
 TRAINS, DRAWS = "msr/train/loop.py", "msr/report/plots.py"
 CELL = {"cell_type": "code", "source": "import msr.train.loop\nimport msr.report.plots"}
 CELL["metadata"] = {}
-TEXT = {"cell_type": "markdown", "source": "Another text."}
+TEXT = {"cell_type": "markdown", "source": "Another text.", "metadata": {}}
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def book(tmp_path, monkeypatch):
     (tmp_path / "book" / "n.ipynb").write_text(json.dumps({"cells": [CELL]}))
     monkeypatch.setattr(build, "ROOT", tmp_path)
     monkeypatch.setattr(build, "BUILD", tmp_path / "_build")
-    monkeypatch.setattr(build, "declared", lambda notebook: {"out_dir", "epochs"})
+    monkeypatch.setattr(build, "declared", lambda notebook: {"out_dir", "epochs", "seeds"})
     monkeypatch.setattr(build, "run", lambda notebook, out, params: train(tmp_path, out, params))
     (tmp_path / "book" / "profiles").mkdir()
     for profile in build.PROFILES:

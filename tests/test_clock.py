@@ -12,13 +12,15 @@ def test_the_time_left_follows_the_pace_of_this_machine():
     clock.ended("a", 50.0)  # twice as fast
     assert clock.begins("c") == ", about 2 min of about 2 min that are left"
     assert clock.begins("unknown") == ""
+    clock.ended("c", 2.0)  # networks were used again: it says nothing about this machine
+    assert clock.begins("b") == ", about 30 s of about 30 s that are left"
 
 
 def test_times_in_words():
     assert (about(31.4), about(95)) == ("about 31 s", "about 2 min")
 
 
-def test_every_notebook_has_an_expected_time():
+def test_times_are_of_notebooks():
     times = yaml.safe_load((build.ROOT / "book" / "profiles" / "times.yml").read_text())
     for profile in ("smoke", "quick"):
-        assert set(times[profile]) == set(build.notebooks())
+        assert set(times[profile]) <= set(build.notebooks()), "of a new page it need not be known"

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
 from msr import dist, safe
 from msr.config import choose
-from msr.experiments import imagenet, numerical, photographs, price, sprites, transfer
 from msr.experiments.processes import ERRORS, TOGETHER
 
-EXPERIMENTS: dict[str, Any] = {
-    "imagenet": imagenet,
-    "numerical": numerical,
-    "photographs": photographs,
-    "price": price,
-    "sprites": sprites,
-    "transfer": transfer,
-}
+EXPERIMENTS = ("imagenet", "numerical", "photographs", "price", "sprites", "transfer")
 STATUS = {"Stopped": 143}  # exit status of a process that SIGTERM ended
 PARTS = ("spaces", "vanilla")  # our network, and plain self-supervision
 
@@ -74,18 +67,19 @@ def run(values: dict[str, Any]) -> None:
         choose("only", only, PARTS)
     if not isinstance(only_seed, int | None):
         raise ValueError(f"only_seed = {only_seed!r}; give a whole number, one of the seeds")
-    latents = name == numerical.Parameters.NAME
+    experiment = importlib.import_module(f"msr.experiments.{name}")
+    latents = hasattr(experiment, "train")  # it has no images, and trains by itself
     if only and latents:
         raise ValueError(
             f"only '{only}' with experiment {name}, which has no such parts; leave it out"
         )
-    config: Any = EXPERIMENTS[name].Parameters(**values)
+    config: Any = experiment.Parameters(**values)
     seeds = config.all_seeds if only_seed is None else [only_seed]
     dist.start()
     if latents:
-        numerical.train(config, seeds)
+        experiment.train(config, seeds)
         return
-    setup = EXPERIMENTS[name].prepare(config.change(devices=dist.world_size()))
+    setup = experiment.prepare(config.change(devices=dist.world_size()))
     beside = getattr(config, "vanilla", True)
     for seed in seeds:
         for part in [only] if only else PARTS[: 1 + beside]:

@@ -4,37 +4,50 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from msr.experiments.parameters import Parameters
-
+RESULTS = Path(__file__).resolve().parents[2] / "results"  # of the checkout
+LENGTH = ("epochs", "steps")
+# beside what a record says decides, parameters of the training that another experiment has else
+TRAINING = ("batch_size", "optimizer", "lr", "weight_decay", "clip", "adaptive", "precision")
 # parameters that a short run has smaller: it is a small form of the same experiment
 SMALLER = "steps study_steps study_epochs max_images n_l2 probe_samples probe_images task_images"
-RESULTS = Path(__file__).resolve().parents[2] / "results"  # of the checkout
 
 
-def read(config: Parameters) -> dict[str, Any] | None:
-    """Return the metrics.json that is kept of the notebook of these parameters.
+class Record(Protocol):
+    """The parameters of a notebook, with everything filled in (see `msr.experiments`)."""
 
-    config: the parameters with everything filled in. None if there is none, or if it is of another
-    experiment: one with other images, views, spaces or network. How long a run is, and on how many
-    images and seeds, makes no other experiment.
+    NAME: Any
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """{name: value} of what decides the run."""
+
+
+def read(config: Record) -> dict[str, Any] | None:
+    """Return the metrics.json that is kept of a longer run of the same experiment.
+
+    None if there is none: if the run of `config` is as long, or of another experiment, one with
+    other images, views, spaces, network or training. On how many images and seeds makes no other.
     """
     path = RESULTS / f"{config.NAME}.json"
     if not path.exists():
         return None
     found = json.loads(path.read_text())
-    asked = json.loads(json.dumps(config.deciding, default=str))
+    params = found["params"]
+    beside = {name: getattr(config, name) for name in TRAINING if hasattr(config, name)}
+    asked = json.loads(json.dumps(config.deciding | beside, default=str))
     own = {name: value for name, value in asked.items() if name not in SMALLER.split()}
-    return found if own.items() <= found["params"].items() else None
+    longer = any(params[n] > getattr(config, n) for n in LENGTH if n in params)
+    return found if longer and own.items() <= params.items() else None
 
 
 def made_by(record: dict[str, Any]) -> str:
     """Return a line on what a kept run was, as Markdown."""
     params, versions = record["params"], record["versions"]
-    long = [f"{params[name]} {name}" for name in ("epochs", "steps", "seeds") if name in params]
-    commit = f", commit `{record['commit']}`" if record["commit"] else ""
+    long = [f"{params[name]} {name}" for name in (*LENGTH, "seeds") if name in params]
     return (
-        f"*The same notebook by its defaults ({', '.join(long)}): a run on {record['device']} with "
-        f"PyTorch {versions['torch']}{commit}, kept in `results/{record['notebook']}.json`.*"
+        f"*After a longer run: the same notebook by its defaults ({', '.join(long)}), on "
+        f"{record['device']} with PyTorch {versions['torch']}, commit `{record['commit']}`, kept "
+        f"in `results/{record['notebook']}.json`.*"
     )
