@@ -12,11 +12,11 @@ book: $(VENV)/.book  ## run the notebooks, render _build/html [PROFILE=quick|sta
 test: $(VENV)/.test  ## run the test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-bench: $(VENV)/.bench  ## measure views, losses and steps against other libraries [SUITES=views]
-	$(BIN)/python -m benchmarks $(SUITES)
+bench: $(VENV)/.bench  ## measure views, losses and steps against other libraries [SUITES=views, KEEP=1]
+	$(BIN)/python -m benchmarks $(SUITES) $(if $(filter 1,$(KEEP)),--keep)
 
 bench-check: $(VENV)/.bench  ## measure again; fail if a ratio fell by more than 15 % [SUITES=views]
-	$(BIN)/python -m benchmarks --check $(SUITES)
+	$(BIN)/python -m benchmarks $(SUITES) --check
 
 lint: $(VENV)/.dev  ## check format, style and types; changes nothing
 	$(BIN)/ruff format --check

@@ -22,25 +22,33 @@ from msr.augment import GaussianBlur, Pipeline, pipelines
 from msr.views import Views
 
 GROUPS = ("appearance", "spatial")
-SIZES = {64: 64, 224: 8}  # side in pixels -> images per batch
+SIZES = {64: 64, 224: 16}  # side in pixels -> images per batch
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-# what each transform of `medium` is elsewhere: (torchvision or kornia, side) -> transform. Query
-# and keys differ in blur and solarise; here both have the mean of their probabilities.
+# Query and keys draw blur and solarise with other probabilities; elsewhere all views have their
+# mean, over the query, key 0 and the keys of the two groups, one of which shares the query's blur.
 BLUR, SOLARISE = 0.55, 0.1
+CHUNK = 8  # fewest images that a process makes at a time
 
 
 def cases(device: torch.device) -> Iterator[Case]:
     """Yield the comparisons: all transforms together at each size, then each transform alone."""
     for size, n in SIZES.items():
-        images = torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, device=device)
         views = Views(*pipelines("medium", size), GROUPS)
+        n = max(n, CHUNK * torch.get_num_threads() // views.n_views)
+        images = torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, device=device)
         generator, made = torch.Generator().manual_seed(0), n * views.n_views
         ours = partial(views, images, generator)
-        yield Case(f"{size} px, PIL", ours, per_image(size, made), made, "views")
-        floats = (images.float() / 255).repeat(views.n_views, 1, 1, 1)
+        yield Case(f"{size} px, all: PIL", ours, per_image(size, made), made, "views")
         for name, theirs in whole(size).items():
-            yield Case(f"{size} px, {name}", ours, partial(theirs, floats), made, "views")
-        yield from alone(size, floats)
+            several = partial(some_views, theirs, images, views.n_views)
+            yield Case(f"{size} px, all: {name}", ours, several, made, "views")
+        yield from alone(size, (images.float() / 255).repeat(views.n_views, 1, 1, 1))
+
+
+def some_views(augment: Callable, images: torch.Tensor, n: int) -> torch.Tensor:
+    """Return n views [n, B, 3, S, S] of uint8 images, each from a draw of its own."""
+    floats = images.float() / 255
+    return torch.stack([augment(floats) for _ in range(n)])
 
 
 def alone(size: int, x: torch.Tensor) -> Iterator[Case]:
@@ -58,7 +66,7 @@ def alone(size: int, x: torch.Tensor) -> Iterator[Case]:
 
         theirs = parts(size).get("kornia", {})  # torchvision's draws do this to all or to none
         if name in theirs:
-            title = f"{size} px, {name}, kornia"
+            title = f"{size} px, {name}: kornia"
             yield Case(title, ours, partial(theirs[name], x), len(x), "views")
 
 
@@ -136,9 +144,10 @@ class Photographs(Dataset):
 def per_image(size: int, n: int) -> Callable[[], Any]:
     """Return what makes n views by torchvision on PIL images, in as many processes as threads.
 
-    The processes stay, and have all begun: only their work is timed.
+    The processes stay, and have all begun: only their work is timed. The views lie in the host's
+    memory.
     """
     workers = torch.get_num_threads()
-    chunk = max(1, n // (4 * workers))
+    chunk = max(CHUNK, n // (4 * workers))
     loader = DataLoader(Photographs(size, n), chunk, num_workers=workers, persistent_workers=True)
     return lambda: sum(len(batch) for batch in loader)

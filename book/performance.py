@@ -22,9 +22,9 @@
 # a time says as much about a machine as about a program. "2 ×" means that ours takes half as long.
 # Points are medians over rounds, bars their quartiles.
 #
-# `make bench` measures all of it on your machine, and on a GPU if there is one; `make bench-check`
-# measures again, and fails if a ratio fell by more than 15 %. The figures show the measurements
-# that are kept with the book.
+# `make bench` measures all of it on your machine, and on a GPU if there is one (`runs/bench.json`);
+# `make bench-check` compares with the measurements that are kept with the book, which the figures
+# show.
 
 # %% tags=["parameters", "hide-input"]
 results = "benchmarks/results.json"  # measurements to show, as `make bench` writes
@@ -37,7 +37,7 @@ profile = "standard"  # name of the profile that made this page; only a label
 # %% tags=["hide-input"]
 from IPython.display import Markdown, display
 
-from benchmarks import steps, views
+from benchmarks import memory, steps, views
 from benchmarks.pairs import compare, hardware
 from msr.experiments import performance
 from msr.report import speed_plots
@@ -45,16 +45,15 @@ from msr.train import pick_device
 
 config = performance.Parameters.read(globals())
 kept = performance.stored(config)
-found, on = kept["results"], kept["hardware"]
-machine = on["gpu"] or f"{on['cpu']}, {on['threads']} threads"
-display(Markdown(f"*Kept measurements: {machine}; PyTorch {on['torch']}.*"))
+display(Markdown(performance.measured_on(kept)))
 
 
 # %% tags=["hide-input"]
-def part(suite, start):
-    """Return the cases of a suite whose names begin with `start`, without that beginning."""
-    rows = found.get(suite, {}).items()
-    return {name.removeprefix(start): row for name, row in rows if name.startswith(start)}
+def part(suite, start="", end=""):
+    """Return the rows of a suite whose names begin and end so, without beginning and end."""
+    rows = kept[suite]["rows"].items()
+    some = {name: row for name, row in rows if name.startswith(start) and name.endswith(end)}
+    return {name.removeprefix(start).removesuffix(end): row for name, row in some.items()}
 
 
 # %% [markdown]
@@ -65,29 +64,20 @@ def part(suite, start):
 # one image at a time, in as many processes as there are threads. kornia draws for each image, in
 # batches; torchvision in batches has **one draw for all images** of a batch.
 #
-# Four things make the difference. Only the images that drew a transform pass through it. A crop and
-# its flips resample once. Changes of colour have no branches: a hue is found by arithmetic alone
-# (`msr/augment/colours.py`). And kernels have no denormal numbers, which take a processor ten times
-# as long.
+# Four things make the difference. On a CPU, only the images that drew a transform pass through it.
+# A crop and its flips resample once. Changes of colour have no branches: a hue is found by
+# arithmetic alone (`msr/augment/colours.py`). And kernels have no denormal numbers, which slow a
+# processor down.
 
 # %%
-sizes = {f"all, {size} px": part("views", f"{size} px, ") for size in (64, 224)}
-whole = {
-    title: {name: row for name, row in rows.items() if ", " not in name or "one draw" in name}
-    for title, rows in sizes.items()
-}
-speed_plots.ratios(whole)
+sizes = (64, 224)
+speed_plots.ratios({f"all, {size} px": part("views", f"{size} px, all: ") for size in sizes})
 
 # %%
-each = {
-    title.replace("all", "one transform, against kornia"): {
-        name.removesuffix(", kornia"): row
-        for name, row in rows.items()
-        if name.endswith(", kornia")
-    }
-    for title, rows in sizes.items()
-}
-speed_plots.ratios(each)
+each = {size: part("views", f"{size} px, ", ": kornia") for size in sizes}
+each = {size: {k: row for k, row in rows.items() if k != "all"} for size, rows in each.items()}
+titles = {size: f"one transform, {size} px: kornia" for size in sizes}
+speed_plots.ratios({titles[size]: rows for size, rows in each.items() if rows})
 
 # %% [markdown]
 # On this machine, while this page was made:
@@ -96,22 +86,20 @@ speed_plots.ratios(each)
 where = pick_device(config.device)
 case, here = next(views.cases(where)), hardware(where)
 row = compare(case, config.rounds, where)
+path = performance.write(config, here, {case.name: row})
 print(f"{here['gpu'] or here['cpu']}, {here['threads']} threads")
-print(
-    f"{case.name}: {row['ratio']:.2g} × ({row['low']:.2g} to {row['high']:.2g}), "
-    f"{row['ours']:.0f} against {row['theirs']:.0f} {row['unit']}"
-)
-path = performance.write(config, here, {"views": {case.name: row}})
+print(f"{case.name}: {speed_plots.times(row['ratio'])}, {row['ours']:.0f} views/s")
 
 # %% [markdown]
 # ## Losses
 #
-# A loss and its gradient, of 1,024 images. NT-Xent compares every view with every other. Its matrix
-# of similarities is never there as a whole: it is computed in blocks, each pair of blocks once, and
-# again for the gradient (`msr/losses/similarity.py`).
+# A loss and its gradient. NT-Xent compares every view with every other. Its matrix of similarities
+# is never there as a whole: it is computed in blocks, each pair of blocks once, and again for the
+# gradient (`msr/losses/similarity.py`). Our Barlow Twins standardises for the alignment and for the
+# spread, lightly's once.
 
 # %%
-speed_plots.ratios({"losses, against": found.get("losses", {})})
+speed_plots.ratios({"losses": part("losses")})
 
 # %% [markdown]
 # ## A step
@@ -122,7 +110,7 @@ speed_plots.ratios({"losses, against": found.get("losses", {})})
 # %%
 names = {"the network alone": "network", "the views alone": "views"}
 shares = {
-    title: {names[k]: found["steps"][f"{title}: {k}"]["ratio"] for k in names}
+    title: {names[k]: row["ratio"] for k, row in part("steps", f"{title}: ").items()}
     for title in steps.NETWORKS
 }
 speed_plots.shares(shares)
@@ -131,29 +119,30 @@ speed_plots.shares(shares)
 # ## More style spaces
 #
 # With one key per image (`paired`), a step makes two views per image whatever the number $M$ of
-# style spaces. Its cost stays that of plain self-supervision:
+# style spaces. What is left of the price is the bookkeeping of the spaces:
 
 # %%
-paired = {name.split(":")[0]: row for name, row in part("steps", "paired, ").items()}
-speed_plots.ratios({"a paired step, against plain SSL": paired})
+paired = part("steps", "paired, ", ": plain SSL")
+speed_plots.ratios({"a paired step: a step of plain SSL": paired})
 
 # %% [markdown]
 # ## Threads and memory
 #
 # More threads for the views, and for a whole step, against one; and what a step needs in memory as
-# its batch grows (below 1: more memory). The last panel has the spread of `simclr` in blocks
-# against its whole matrix.
+# its batch grows (below 1: more memory than with the smallest batch).
 
 # %%
-threads = {name.removesuffix(": one"): row for name, row in found.get("threads", {}).items()}
-memory = {name.split(": of")[0]: row for name, row in part("memory", "a step of ").items()}
-panels = {"threads, against one": threads, "memory of a step, against 32 images": memory}
-speed_plots.ratios(panels)
+smallest = f": of {memory.BATCHES[0]}"
+panels = {"threads: one": part("threads", end=": one")}
+panels |= {f"memory of a step{smallest} images": part("memory", "a step of ", smallest)}
+speed_plots.ratios({title: rows for title, rows in panels.items() if rows})
+
+# %% [markdown]
+# And the spread of `simclr` with its gradient, in blocks and with its whole matrix:
 
 # %%
-blocks = {name.split(":")[0]: row for name, row in part("memory", "simclr, ").items()}
-for name, row in blocks.items():
-    print(f"simclr, {name}: {row['ours']:.0f} MiB, whole matrix {row['theirs']:.0f} MiB")
+for name, row in part("memory", "simclr, ", ": whole matrix").items():
+    print(f"{name}: {row['ours']:.0f} MiB, whole matrix {row['theirs']:.0f} MiB")
 
 # %% [markdown]
 # ## Limitations
@@ -162,4 +151,5 @@ for name, row in blocks.items():
 # - Ratios depend on the processor too: one with matrix units (AMX) speeds up the network and not
 #   the views.
 # - A GPU runs the same code, but all images of a batch pass through every transform there, since to
-#   count those that drew it would mean to wait for the device. No measurement on a GPU is kept yet.
+#   count those that drew it would mean to wait for the device.
+# - What is compared does the same, except that "torchvision, one draw" draws once for all images.

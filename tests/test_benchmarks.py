@@ -1,6 +1,7 @@
-"""The benchmarks: their ratios say what they claim, and every suite runs."""
+"""The benchmarks: their ratios say what they claim, and what is compared does the same."""
 
 import json
+import math
 import time
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from benchmarks import __main__ as command
 from benchmarks import losses, memory, steps, views
 from benchmarks.pairs import Case, compare, hardware
+from msr.experiments import performance
+from msr.report import speed_plots
 
 CPU = torch.device("cpu")
 
@@ -18,9 +21,9 @@ def nap(seconds):
 
 
 def test_a_ratio_says_how_many_times_faster_ours_is():
-    found = compare(Case("naps", nap(0.01), nap(0.05), 10, "naps"), 5, CPU)
-    assert 3 < found["low"] <= found["ratio"] <= found["high"] < 5.5
-    assert found["ours"] == pytest.approx(1000, rel=0.3) and found["unit"] == "naps/s"
+    found = compare(Case("naps", nap(0.02), nap(0.1), 10, "naps"), 5, CPU)
+    assert 2.5 < found["low"] <= found["ratio"] <= found["high"] < 5.5
+    assert 250 < found["ours"] < 510 and found["unit"] == "naps/s"
 
 
 def test_another_measure_is_written_down_as_it_is():
@@ -29,26 +32,75 @@ def test_another_measure_is_written_down_as_it_is():
     assert (found["ratio"], found["ours"], found["theirs"], found["unit"]) == (4, 2, 8, "MiB")
 
 
-def test_a_check_fails_only_where_a_ratio_fell(capsys):
-    stored = {"views": {"a": {"ratio": 2.0}, "b": {"ratio": 2.0}, "gone": {"ratio": 9.0}}}
-    found = {"views": {"a": {"ratio": 1.72}, "b": {"ratio": 3.0}, "new": {"ratio": 0.1}}}
-    assert command.check(stored, found) == 0
-    found["views"]["a"]["ratio"] = 1.6
-    assert command.check(stored, found) == 1
-    assert "views: a: 2.00 before, 1.60 now" in capsys.readouterr().out
+def suite(**rows):
+    """A suite as it is written: {case: (low, ratio, high)}."""
+    cells = {k: dict(zip(("low", "ratio", "high"), v)) for k, v in rows.items()}
+    return {"hardware": hardware(CPU), "commit": "", "rounds": 3, "rows": cells}
+
+
+@pytest.mark.parametrize(
+    "now, status, said",
+    [
+        ({"a": (1.6, 1.7, 1.9)}, 0, "1 compared, 0 slower"),  # within what it varied by
+        ({"a": (1.0, 1.2, 1.5)}, 1, "views: a: 2.00 before, 1.20 now"),
+        ({"a": (math.nan, math.nan, math.nan)}, 1, "1 slower"),
+        ({"other": (1.0, 1.0, 1.0)}, 1, "views: other: not compared"),
+    ],
+)
+def test_a_check_fails_where_a_ratio_fell_or_nothing_was_compared(now, status, said, capsys):
+    before = {"views": suite(a=(1.9, 2.0, 2.1))}
+    assert command.check(before, {"views": suite(**now)}) == status
+    assert said in capsys.readouterr().out
 
 
 def test_results_of_other_suites_stay(tmp_path, monkeypatch, capsys):
-    out = tmp_path / "results.json"
-    out.write_text(json.dumps({"results": {"losses": {"old": {"ratio": 1}}}}))
-    one = Case("naps", nap(0.001), nap(0.002))
-    monkeypatch.setitem(command.SUITES, "views", lambda device: iter([one]))
-    assert command.main(["views", "--rounds", "2", "--out", str(out), "--device", "cpu"]) == 0
-    results = json.loads(out.read_text())
-    assert set(results["results"]) == {"losses", "views"}
-    assert results["hardware"]["torch"] == torch.__version__ and hardware(CPU)["cores"] >= 1
+    out = tmp_path / "new" / "results.json"
+    monkeypatch.setitem(command.SUITES, "views", lambda device: iter([case]))
+    case = Case("naps", nap(0.001), nap(0.002))
+    arguments = ["views", "--rounds", "2", "--out", str(out), "--device", "cpu"]
+    assert command.main(arguments) == 0
+    out.write_text(json.dumps(json.loads(out.read_text()) | {"losses": suite(a=(1, 1, 1))}))
+    assert command.main([*arguments, "--check", str(out)]) == 0
+    results = command.read(out)
+    assert set(results) == {"losses", "views"}
+    assert results["views"]["hardware"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        (["vews"], "unknown suite 'vews'; choose views"),
+        (["--rounds", "0"], "--rounds 0; give 1 or more"),
+        (["--device", "foo"], "foo"),
+        (["views", "--check", "nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_wrong_arguments_are_one_line(wrong, said, capsys):
     with pytest.raises(SystemExit):
-        command.main(["vews"])
+        command.main(wrong)
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_measurements_of_the_book_are_of_todays_cases():
+    found = performance.stored(performance.Parameters())
+    assert set(found) == set(performance.SUITES) == set(command.SUITES)
+    assert [f"{size} px, all: PIL" in found["views"]["rows"] for size in views.SIZES] == [True] * 2
+    for title in steps.NETWORKS:
+        assert f"{title}: the views alone" in found["steps"]["rows"]
+    assert performance.measured_on(found).count("PyTorch") >= 1
+    with pytest.raises(ValueError, match="results 'none.json' cannot be read"):
+        performance.stored(performance.Parameters(results="none.json"))
+
+
+def test_figures_of_measurements(tmp_path):
+    rows = {
+        "a": {"ratio": 2.0, "low": 1.5, "high": 3.0},
+        "b": {"ratio": 0.5, "low": 0.4, "high": 1},
+    }
+    speed_plots.ratios({"x": rows, "empty": {}}).savefig(tmp_path / "a.png")
+    fig = speed_plots.shares({"one": {"network": 0.7, "views": 0.2}})
+    assert [bar.get_width() for bar in fig.axes[0].patches] == pytest.approx([0.7, 0.2, 0.1])
+    assert (speed_plots.times(127.4), speed_plots.times(0.456)) == ("127 ×", "0.46 ×")
 
 
 def test_the_whole_matrix_is_what_blocks_compute():

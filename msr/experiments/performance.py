@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 from msr.config import Place, Whole
 from msr.experiments.parameters import Page, parameter
 
+SUITES = ("views", "losses", "steps", "threads", "memory")  # of the benchmarks
+KEYS = ("hardware", "commit", "rounds", "rows")
 ROOT = Path(__file__).resolve().parents[2]  # of the checkout, in which the measurements lie
 
 
@@ -30,14 +32,14 @@ class Parameters(Page):
 
 
 def stored(config: Parameters) -> dict[str, Any]:
-    """Return what `make bench` wrote: {"hardware": …, "results": {suite: {case: its row}}}.
+    """Return what `make bench` wrote: {suite: {"hardware", "commit", "rounds", "rows"}}.
 
     Raises ValueError, one line, for a file that cannot be read.
     """
     path = Path(config.results)
     try:
         found = json.loads((path if path.exists() else ROOT / path).read_text())
-        return {name: found[name] for name in ("hardware", "results")}
+        return {suite: {name: found[suite][name] for name in KEYS} for suite in SUITES}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"results '{config.results}' cannot be read ({error}); give a file that `make bench` "
@@ -45,9 +47,19 @@ def stored(config: Parameters) -> dict[str, Any]:
         ) from None
 
 
+def measured_on(found: dict[str, Any]) -> str:
+    """Return a line on what the kept measurements were made on, as Markdown."""
+    on = {
+        f"{some['hardware']['gpu'] or some['hardware']['cpu']}, {some['hardware']['threads']} "
+        f"threads, PyTorch {some['hardware']['torch']}"
+        for some in found.values()
+    }
+    return f"*The kept measurements were made on: {'; '.join(sorted(on))}.*"
+
+
 def write(config: Parameters, hardware: dict[str, Any], rows: dict[str, Any]) -> Path:
-    """Write rows {suite: {case: its row}} measured here to results.json in out_dir; return it."""
+    """Write rows {case: its row} measured here to results.json in out_dir; return its path."""
     path = Path(config.out_dir) / "results.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"hardware": hardware, "results": rows}, indent=1) + "\n")
+    path.write_text(json.dumps({"hardware": hardware, "rows": rows}, indent=1) + "\n")
     return path

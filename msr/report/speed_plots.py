@@ -11,6 +11,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from msr.report.plots import COLORS, GRID, figure
 
+SHARES = (COLORS["joined"], COLORS["appearance"], "#dddddd", COLORS["content"])
 Rows = Mapping[str, Mapping[str, Any]]  # {case: its ratio, low, high, ours, theirs, unit}
 
 
@@ -31,7 +32,7 @@ def ratios(panels: Mapping[str, Rows]) -> Figure:
         axis.scatter(middle, at, color=tints, s=36, zorder=3)
         for y, value in zip(at, middle):
             place = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 8, "ha": "center"}
-            axis.annotate(f"{value:.2g} ×", (value, y), **place)
+            axis.annotate(times(value), (value, y), **place)
         axis.set_xscale("log")
         axis.margins(x=0.15)
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -43,12 +44,20 @@ def ratios(panels: Mapping[str, Rows]) -> Figure:
     return fig
 
 
+def times(ratio: float) -> str:
+    """Return a ratio as a text with two digits or more: "1.8 ×", "127 ×"."""
+    return f"{ratio:.0f} ×" if ratio >= 10 else f"{ratio:.2g} ×"
+
+
 def shares(parts: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Draw one bar per step, {step: {part: its share of the time}}; what is left is "the rest"."""
+    """Draw one bar per step, {step: {part: its share of the time}}; what is left is "the rest".
+
+    At most three parts have a colour.
+    """
     fig, axes = figure(1, 1, width=7.2, height=0.9 + 0.45 * len(parts))
     axis, left = axes[0, 0], np.zeros(len(parts))
     names = list(next(iter(parts.values()), {}))
-    tints = dict(zip([*names, "the rest"], (COLORS["joined"], COLORS["appearance"], "#dddddd")))
+    tints = dict(zip([*names, "the rest"], SHARES))
     for name, tint in tints.items():
         widths = np.array(
             [row.get(name, max(0.0, 1 - sum(row.values()))) for row in parts.values()]
