@@ -71,12 +71,13 @@ def part(suite, start="", end=""):
 
 # %%
 sizes = (64, 224)
-speed_plots.ratios({f"all, {size} px": part("views", f"{size} px, all: ") for size in sizes})
+against = {f"all transforms, {size} px": part("views", f"{size} px, all: ") for size in sizes}
+speed_plots.ratios(against)
 
 # %%
 each = {size: part("views", f"{size} px, ", ": kornia") for size in sizes}
 each = {size: {k: row for k, row in rows.items() if k != "all"} for size, rows in each.items()}
-titles = {size: f"one transform, {size} px: kornia" for size in sizes}
+titles = {size: f"against kornia, {size} px" for size in sizes}
 speed_plots.ratios({titles[size]: rows for size, rows in each.items() if rows})
 
 # %% [markdown]
@@ -99,7 +100,7 @@ print(f"{case.name}: {speed_plots.times(row['ratio'])}, {row['ours']:.0f} views/
 # spread, lightly's once.
 
 # %%
-speed_plots.ratios({"losses": part("losses")})
+speed_plots.ratios({"loss and gradient": part("losses")})
 
 # %% [markdown]
 # ## A step
@@ -123,7 +124,7 @@ speed_plots.shares(shares)
 
 # %%
 paired = part("steps", "paired, ", ": plain SSL")
-speed_plots.ratios({"a paired step: a step of plain SSL": paired})
+speed_plots.ratios({"a step, against plain SSL": paired})
 
 # %% [markdown]
 # ## Threads and memory
@@ -133,8 +134,9 @@ speed_plots.ratios({"a paired step: a step of plain SSL": paired})
 
 # %%
 smallest = f": of {memory.BATCHES[0]}"
-panels = {"threads: one": part("threads", end=": one")}
-panels |= {f"memory of a step{smallest} images": part("memory", "a step of ", smallest)}
+panels = {"more threads, against one": part("threads", end=": one")}
+more = f"memory, against {memory.BATCHES[0]} images"
+panels |= {more: part("memory", "a step of ", smallest)}
 speed_plots.ratios({title: rows for title, rows in panels.items() if rows})
 
 # %% [markdown]

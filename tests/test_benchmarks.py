@@ -56,7 +56,7 @@ def test_a_check_fails_where_a_ratio_fell_or_nothing_was_compared(now, status, s
 def test_results_of_other_suites_stay(tmp_path, monkeypatch, capsys):
     out = tmp_path / "new" / "results.json"
     monkeypatch.setitem(command.SUITES, "views", lambda device: iter([case]))
-    case = Case("naps", nap(0.001), nap(0.002))
+    case = Case("sizes", lambda: 1.0, lambda: 2.0, 1, "MiB", lambda work, device: work())
     arguments = ["views", "--rounds", "2", "--out", str(out), "--device", "cpu"]
     assert command.main(arguments) == 0
     out.write_text(json.dumps(json.loads(out.read_text()) | {"losses": suite(a=(1, 1, 1))}))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from msr.report.plots import COLORS, GRID, figure
 
@@ -18,14 +18,15 @@ Rows = Mapping[str, Mapping[str, Any]]  # {case: its ratio, low, high, ours, the
 def ratios(panels: Mapping[str, Rows]) -> Figure:
     """Draw one panel per title, {title: {case: row}}: the ratio of each case with its quartiles.
 
-    The axis is logarithmic, with a line at 1; to the right of it ours is faster.
+    The axis is logarithmic, with a line at 1; to the right of it ours is faster. A point is grey
+    where its quartiles enclose 1.
     """
     most = max([1, *map(len, panels.values())])
     fig, axes = figure(1, len(panels), width=3.9, height=0.9 + 0.3 * most)
     for axis, (title, rows) in zip(axes[0], panels.items()):
         middle = np.array([row["ratio"] for row in rows.values()])
         low, high = (np.array([row[end] for row in rows.values()]) for end in ("low", "high"))
-        tints = [COLORS["content" if value >= 1 else "appearance"] for value in middle]
+        tints = [_tint(a, b) for a, b in zip(low, high)]
         at = np.arange(len(rows))
         axis.axvline(1, color="#888888", lw=1)
         axis.hlines(at, low, high, color=tints, lw=2)
@@ -34,14 +35,22 @@ def ratios(panels: Mapping[str, Rows]) -> Figure:
             place = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 8, "ha": "center"}
             axis.annotate(times(value), (value, y), **place)
         axis.set_xscale("log")
-        axis.margins(x=0.15)
+        axis.set_xlim(min([0.5, *low]) / 1.4, max([2, *high]) * 1.4)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.xaxis.set_minor_locator(NullLocator())
         axis.set_yticks(at, list(rows))
         axis.set_ylim(len(rows) - 0.4, -0.7)
         axis.grid(axis="x", color=GRID, lw=0.6)
         axis.set_title(title, loc="left")
     return fig
+
+
+def _tint(low: float, high: float) -> str:
+    """Return the colour of a ratio with these quartiles: faster, slower, or neither."""
+    if low <= 1 <= high:
+        return COLORS["joined"]
+    return COLORS["content" if low > 1 else "appearance"]
 
 
 def times(ratio: float) -> str:
