@@ -148,11 +148,7 @@ panels = {
 display(plots.dots(panels, compared.NUMBERS))
 
 # %%
-beside = found["beside"]
-numbers = {
-    name: [{k: cell["values"][i] for k, cell in row.items()} for i in range(row["h"]["n"])]
-    for name, row in beside.items()
-}
+numbers = compared.of_each_seed(found["beside"])
 changed = {k: v for k, v in numbers.items() if any(k in s for s in panels.values())}
 default = numbers[photographs.MAIN]
 changed.pop(photographs.MAIN, None)

@@ -81,7 +81,7 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from msr.experiments import compared, price
-from msr.report import Metrics, plots, price_plots, price_sentences, sentences, tables
+from msr.report import Metrics, kept, plots, price_plots, price_sentences, sentences, tables
 
 config = price.Parameters.read(globals())
 setup = price.prepare(config)
@@ -172,6 +172,11 @@ if all(tables_of.values()):
 
 # %%
 display(Markdown(price_sentences.price_sentences(compared.prices(numbers))))
+longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
+if longer:
+    old = compared.of_each_seed(longer["tables"]["everything"])
+    then = price_sentences.price_sentences(compared.prices(old))
+    display(Markdown(f"{kept.made_by(longer)}\n\n{then}"))
 
 # %% [markdown]
 # Each point is one network: what h knows of style, against what h knows of content. A real

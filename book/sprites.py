@@ -82,7 +82,7 @@ from msr.augment import Normalise
 from msr.data import dsprites
 from msr.evaluate import retrieval
 from msr.experiments import imagenet, several, sprites, swap
-from msr.report import Metrics, galleries, plots, sentences, tables
+from msr.report import Metrics, galleries, kept, plots, sentences, tables
 
 config = sprites.Parameters.read(globals())
 setup = sprites.prepare(config)
@@ -178,7 +178,12 @@ galleries.neighbours(setup.val_probe.pixels, nearest)
 
 # %%
 vanilla = metrics.add("vanilla", [sprites.probe(setup, run) for run in plain])
-plots.heatmap(vanilla, ["h", "content"], factors, title="plain SSL")
+display(plots.heatmap(vanilla, ["h", "content"], factors, title="plain SSL"))
+longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
+if longer:
+    old = longer["tables"]
+    display(Markdown(kept.made_by(longer)))
+    display(plots.heatmaps({"ours": old["strong"], "plain SSL": old["vanilla"]}, columns=factors))
 
 # %% [markdown]
 # ## Style swap by retrieval

@@ -82,7 +82,7 @@ trained = ""  # networks trained earlier: runs/imagenet, one run's folder, …
 from IPython.display import Markdown, display
 
 from msr.experiments import earlier, transfer
-from msr.report import Metrics, between, galleries, plots, sentences, tables
+from msr.report import Metrics, between, galleries, kept, plots, sentences, tables
 
 config = transfer.Parameters.read(globals())
 setup = transfer.prepare(config)
@@ -185,6 +185,13 @@ by_kind = {
 display(Markdown(tables.verdicts(by_kind) or "There is no plain network to compare with."))
 if pairs:
     display(plots.differences(by_task, kinds))
+
+# %%
+longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
+if longer and pairs:
+    old, plain_old = (longer["tables"].get(name, {}) for name in ("kinds", "vanilla_kinds"))
+    verdicts = {k: between(old, a, plain_old, b, list(old["h"])) for k, (a, b) in pairs.items()}
+    display(Markdown(f"{kept.made_by(longer)}\n\n{tables.verdicts(verdicts)}"))
 
 # %% [markdown]
 # In numbers, task by task:

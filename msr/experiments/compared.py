@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from msr import report
 from msr.data.images import enough
 from msr.experiments import several, supervised
 from msr.experiments.price import LIGHT, PLAIN, Cell, content_of, vary
@@ -76,6 +77,17 @@ def one(setup: Setup, name: str, cell: Cell, seed: int) -> tuple[Table, Row]:
 def by_seed(rows: Mapping[str, Sequence[Row]]) -> list[dict[str, Row]]:
     """Return [{variation: its numbers}], one entry per seed, from {variation: one Row per seed}."""
     return [dict(zip(rows, some)) for some in zip(*rows.values(), strict=True)]
+
+
+def of_each_seed(table: report.Table) -> dict[str, list[Row]]:
+    """Return {variation: its numbers, one Row per seed} from their table over seeds."""
+    return {
+        name: [
+            {number: cell["values"][i] for number, cell in row.items()}
+            for i in range(next(iter(row.values()))["n"])
+        ]
+        for name, row in table.items()
+    }
 
 
 def effects(
