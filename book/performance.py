@@ -35,6 +35,8 @@ device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
 profile = "standard"  # name of the profile that made this page; only a label
 
 # %% tags=["hide-input"]
+from functools import partial
+
 from IPython.display import Markdown, display
 
 from benchmarks import memory, steps, views
@@ -45,16 +47,8 @@ from msr.train import pick_device
 
 config = performance.Parameters.read(globals())
 kept = performance.stored(config)
+part = partial(performance.part, kept)
 display(Markdown(performance.measured_on(kept)))
-
-
-# %% tags=["hide-input"]
-def part(suite, start="", end=""):
-    """Return the rows of a suite whose names begin and end so, without beginning and end."""
-    rows = kept[suite]["rows"].items()
-    some = {name: row for name, row in rows if name.startswith(start) and name.endswith(end)}
-    return {name.removeprefix(start).removesuffix(end): row for name, row in some.items()}
-
 
 # %% [markdown]
 # ## Views

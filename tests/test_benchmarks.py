@@ -88,6 +88,9 @@ def test_the_measurements_of_the_book_are_of_todays_cases():
     for title in steps.NETWORKS:
         assert f"{title}: the views alone" in found["steps"]["rows"]
     assert performance.measured_on(found).count("PyTorch") >= 1
+    assert list(performance.part(found, "steps", "paired, ", ": plain SSL")) == [
+        f"M = {m}" for m in range(1, steps.MOST + 1)
+    ]
     with pytest.raises(ValueError, match="results 'none.json' cannot be read"):
         performance.stored(performance.Parameters(results="none.json"))
 

@@ -47,6 +47,17 @@ def stored(config: Parameters) -> dict[str, Any]:
         ) from None
 
 
+def part(
+    found: dict[str, Any], suite: str, start: str = "", end: str = ""
+) -> dict[str, dict[str, Any]]:
+    """Return the rows of a suite whose names begin and end so, without beginning and end."""
+    return {
+        name.removeprefix(start).removesuffix(end): row
+        for name, row in found[suite]["rows"].items()
+        if name.startswith(start) and name.endswith(end)
+    }
+
+
 def measured_on(found: dict[str, Any]) -> str:
     """Return a line on what the kept measurements were made on, as Markdown."""
     on = {
