@@ -96,7 +96,7 @@ def fingerprint(name: str, params: dict) -> str:
     digest.update(code.meaning_of(code.needed(source, ROOT), ROOT).encode())
     given = [ROOT / value for value in params.values() if isinstance(value, str) and value]
     kept = ROOT / "results" / f"{name}.json"
-    for path in {*code.files(source, ROOT), *given, kept}:
+    for path in sorted({*code.files(source, ROOT), *given, kept}):
         digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,19 +76,22 @@ def needed(source: str, root: Path) -> list[Path]:
     return sorted(paths[name] for name in found)
 
 
-def imports(source: str) -> Iterator[str]:
-    """Yield every name that a source imports, in functions too: `from a.b import c` is "a.b.c".
+@cache
+def imports(source: str) -> frozenset[str]:
+    """Return every name that a source imports, in functions too: `from a.b import c` is "a.b.c".
 
     A text such as "msr.train" counts as well: it may be the command that another process runs.
     Raises SyntaxError for a source that is not Python.
     """
+    found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Constant) and str(node.value).startswith(PACKAGES):
-            yield f"{node.value}.__main__"
+            found.add(f"{node.value}.__main__")
+    return frozenset(found)
 
 
 def files(source: str, root: Path) -> list[Path]:
@@ -104,9 +108,14 @@ def meaning_of(paths: Iterable[Path], root: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in paths:
-        tree = ast.parse((root / path).read_text())
-        digest.update(repr([str(path), meaning(tree)]).encode())
+        digest.update(f"[{str(path)!r}, {as_text((root / path).read_text())}]".encode())
     return digest.hexdigest()
+
+
+@cache
+def as_text(source: str) -> str:
+    """Return what a source means (see `meaning`), as a text."""
+    return repr(meaning(ast.parse(source)))
 
 
 def meaning(node: object) -> object:
