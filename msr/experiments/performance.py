@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from msr.config import Place, Whole
 from msr.experiments.parameters import Page, parameter
+from msr.report import kept
 
 SUITES = ("views", "losses", "steps", "threads", "memory")  # of the benchmarks
 KEYS = ("hardware", "commit", "rounds", "rows")
-ROOT = Path(__file__).resolve().parents[2]  # of the checkout, in which the measurements lie
 
 
 class Parameters(Page):
@@ -36,9 +36,8 @@ def stored(config: Parameters) -> dict[str, Any]:
 
     Raises ValueError, one line, for a file that cannot be read.
     """
-    path = Path(config.results)
     try:
-        found = json.loads((path if path.exists() else ROOT / path).read_text())
+        found = json.loads(kept.located(config.results).read_text())
         return {suite: {name: found[suite][name] for name in KEYS} for suite in SUITES}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from msr.config import Place, Whole, Words
 from msr.experiments import compared, price, transfer
 from msr.experiments.parameters import Seed, parameter
 from msr.experiments.setup import Row, Setup
-from msr.report import Metrics, sentences
+from msr.report import Metrics, kept, sentences
 
 MAIN, PLAIN, LIGHT, BOUND = "default", price.PLAIN, price.LIGHT, price.BOUND  # tables
-ROOT = Path(__file__).resolve().parents[2]  # of the checkout, in which the reference lies
 prepare = price.prepare
 # what the page reads of a record
 KEYS = ("tables", "about", "content", "styles", "studies", "tasks", "params", "seconds", "commit")
@@ -68,9 +66,8 @@ def record(config: Parameters) -> dict[str, Any]:
     """
     if config.data_dir:
         return run(config)
-    path = Path(config.reference)
     try:
-        found = json.loads((path if path.exists() else ROOT / path).read_text())
+        found = json.loads(kept.located(config.reference).read_text())
         return {name: found[name] for name in KEYS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(

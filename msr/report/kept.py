@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-RESULTS = Path(__file__).resolve().parents[2] / "results"  # of the checkout
+ROOT = Path(__file__).resolve().parents[2]  # of the checkout
+RESULTS = ROOT / "results"
 LENGTH = ("epochs", "steps")
 # beside what a record says decides, parameters of the training that another experiment has else
 TRAINING = ("batch_size", "optimizer", "lr", "weight_decay", "clip", "adaptive", "precision")
@@ -40,6 +41,11 @@ def read(config: Record) -> dict[str, Any] | None:
     own = {name: value for name, value in asked.items() if name not in SMALLER.split()}
     longer = any(params[n] > getattr(config, n) for n in LENGTH if n in params)
     return found if longer and own.items() <= params.items() else None
+
+
+def located(path: str) -> Path:
+    """Return the path of a file that is kept with the book, from whatever folder it is named."""
+    return Path(path) if Path(path).exists() else ROOT / path
 
 
 def made_by(record: dict[str, Any]) -> str:
