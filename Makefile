@@ -4,13 +4,18 @@ PROFILE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: book test bench bench-check lint format notebook sync clean help
+.PHONY: book test reproduce bench bench-check lint format notebook sync clean help
 
 book: $(VENV)/.book  ## run the notebooks, render _build/html [PROFILE=quick|standard|smoke|paper]
 	$(BIN)/python book/build.py --profile $(PROFILE) $(if $(filter 1,$(REUSE)),--reuse)
 
 test: $(VENV)/.test  ## run the test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+reproduce: $(VENV)/.book  ## run every notebook by its defaults (hours), keep the results, render them
+	$(BIN)/python book/build.py --profile standard
+	$(BIN)/python book/keep.py _build/runs/standard/*/metrics.json
+	$(BIN)/python book/build.py --profile standard
 
 bench: $(VENV)/.bench  ## measure views, losses and steps against other libraries [SUITES=views, KEEP=1]
 	$(BIN)/python -m benchmarks $(SUITES) $(if $(filter 1,$(KEEP)),--keep)
@@ -52,7 +57,12 @@ $(VENV)/.test: $(VENV)/.book
 	$(BIN)/python -m pip install --quiet -e ".[test]"
 	touch $@
 
-$(VENV)/.bench: $(VENV)/.book
+$(VENV)/.reproduce: $(VENV)/.book  ## run every notebook by its defaults (hours), keep the results, render them
+	$(BIN)/python book/build.py --profile standard
+	$(BIN)/python book/keep.py _build/runs/standard/*/metrics.json
+	$(BIN)/python book/build.py --profile standard
+
+bench: $(VENV)/.book
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
 	touch $@
 

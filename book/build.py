@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 PROFILES = ("smoke", "quick", "standard", "paper")
 MEASURING = ("evaluate", "report")  # packages of msr that no training depends on
+JUDGING = Path("msr/experiments/reproduction.py")  # reads the metrics of all notebooks
 
 
 # ------------------------------------------------------------------- notebooks and their parameters
@@ -88,15 +89,20 @@ def fingerprint(name: str, params: dict) -> str:
     """Return a digest of what an executed page depends on.
 
     These are the code of the notebook and all that it imports from this checkout, its parameters,
-    $IMAGENET_DIR, the files that it names, and the results that are kept of it.
+    $IMAGENET_DIR, the files that it names, and the results that are kept of it. A page that judges
+    all results depends on those of every notebook, kept or made in this build.
     """
     source = "\n".join(sources(name))
     values = [params, os.environ.get("IMAGENET_DIR", ""), source]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
-    digest.update(code.meaning_of(code.needed(source, ROOT), ROOT).encode())
+    needed = code.needed(source, ROOT)
+    digest.update(code.meaning_of(needed, ROOT).encode())
     given = [ROOT / value for value in params.values() if isinstance(value, str) and value]
-    kept = ROOT / "results" / f"{name}.json"
-    for path in sorted({*code.files(source, ROOT), *given, kept}):
+    results = [ROOT / "results" / f"{name}.json"]
+    if JUDGING in needed:
+        made = (ROOT / params["out_dir"]).parent.glob("*/metrics.json")
+        results = [*(ROOT / "results").iterdir(), *made]
+    for path in sorted({*code.files(source, ROOT), *given, *results}):
         digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
 

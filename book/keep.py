@@ -1,7 +1,7 @@
 """Keep the results of a run with the book: python book/keep.py runs/imagenet/metrics.json …
 
 The file goes to results/<notebook>.json (see results/README.md). Of paths outside the checkout only
-the last part is kept.
+the last part is kept. The badge of the README, results/badge.svg, is drawn again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path, PurePath
 from typing import Any
+
+from msr.experiments import reproduction
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 OUTSIDE = re.compile(r"(\w+:)?([/~].*)", re.DOTALL)  # a path, perhaps after a word: spatial:/data/x
@@ -44,8 +46,32 @@ def keep(path: Path) -> Path:
     return kept
 
 
+def badge(claims: int, reproduced: int) -> str:
+    """Return the badge that says how many claims of the book the kept results reproduce, as SVG."""
+    left, right = 118, 62
+    texts = (("claims reproduced", left / 2), (f"{reproduced} of {claims}", left + right / 2))
+    words = "".join(f'<text x="{x:g}" y="14">{text}</text>' for text, x in texts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
+        f'aria-label="claims reproduced: {reproduced} of {claims}">'
+        f'<rect width="{left + right}" height="20" rx="3" fill="#444"/>'
+        f'<path d="M{left} 0h{right - 3}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3h-{right - 3}z" '
+        'fill="#0072b2"/><g fill="#fff" font-family="sans-serif" font-size="11" '
+        f'text-anchor="middle">{words}</g></svg>\n'
+    )
+
+
+def draw() -> Path:
+    """Write results/badge.svg from the kept results; return where it is."""
+    claims, reproduced, _ = reproduction.count(reproduction.judge(reproduction.Parameters()))
+    path = RESULTS / "badge.svg"
+    path.write_text(badge(claims, reproduced))
+    return path
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("give one metrics.json or more: python book/keep.py runs/imagenet/metrics.json")
     for name in sys.argv[1:]:
         print(f"{keep(Path(name))} is kept")
+    draw()

@@ -125,9 +125,9 @@ def script(name: str, data: str) -> str:
 
 
 def listed(toc: str, name: str) -> str:
-    """Return the table of contents `toc` with the notebook as the last of the experiments."""
+    """Return the table of contents `toc` with the notebook as the last of the part "Use it"."""
     lines = toc.splitlines()
-    i = lines.index("  - caption: Experiments") + 2
+    i = lines.index("  - caption: Use it") + 2
     while i < len(lines) and lines[i].startswith("      - file:"):
         i += 1
     return "\n".join([*lines[:i], f"      - file: book/{name}", *lines[i:], ""])

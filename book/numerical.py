@@ -237,10 +237,7 @@ galleries.planes({"content": (square, tint), "wound": (wound(square), tint)})
 # and gets it; its τ is 0.3. In the tables, `leak` is the largest R² of content from a style space.
 
 # %%
-spheres = tuple(size + 1 for size in base.spaces.sizes)
-plain = replace(base, lambdas=(), options=(), rows=())
-usual = {f: replace(plain, family=f) for f in ("simclr", "vicreg", "barlow")}
-usual["simclr"] = replace(usual["simclr"], sizes=spheres, options=(("temperature", 0.3),))
+usual = numerical.usual(base)
 trained = {"entropy": runs["independent"]} | train(usual)
 tabled = {f: metrics.add(f"family_{f}", [r.table for r in some]) for f, some in trained.items()}
 compared = metrics.add("families", over(measures.summary, trained))

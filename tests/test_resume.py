@@ -164,12 +164,12 @@ def forget(folder, name):
 
 def test_a_setting_newer_than_the_run_counts_as_its_default(data, tmp_path, capsys):
     crashed(make(data), 5, tmp_path)
-    forget(tmp_path, "compile")
-    with pytest.raises(ValueError, match=r"other settings \(compile = False, now True\)"):
-        train.fit(*make(data, compile=True), out_dir=tmp_path, progress=False)
+    forget(tmp_path, "backbone_rate")
+    with pytest.raises(ValueError, match=r"other settings \(backbone_rate = 1.0, now 0.5\)"):
+        train.fit(*make(data, backbone_rate=0.5), out_dir=tmp_path, progress=False)
     log = train.fit(*make(data), out_dir=tmp_path, progress=False)
     assert "resuming from step 3 of 9" in capsys.readouterr().out and log[-1]["step"] == 9
-    forget(tmp_path, "compile")
+    forget(tmp_path, "backbone_rate")
     train.fit(*make(data), out_dir=tmp_path, progress=False)
     assert "complete in" in capsys.readouterr().out
 

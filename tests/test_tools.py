@@ -13,7 +13,7 @@ PROJECT = (ROOT / "pyproject.toml").read_text()
 BOUND = r"([a-z-]+)(>=[\d.a-z]+,<[\d.]+)"
 # no notebook and no page needs these
 CHECKS_ALONE = {"hypothesis", "lightly", "ruff", "mypy", "pre-commit", "pytest-xdist"}
-IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn"}
+IMPORTED_AS = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}
 
 
 def test_requirements_are_the_projects():

@@ -10,7 +10,7 @@ import torch
 from tiny import SPACES, flat, make
 
 from msr import train
-from msr.train import Training, checkpoint, optim
+from msr.train import Training, checkpoint, device, optim
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,20 @@ def test_a_compiled_network_trains_as_the_plain_one(data, monkeypatch):
     assert compiled == ["MultiSpace"]
     assert list(other[0].state_dict()) == list(plain[0].state_dict())
     torch.testing.assert_close(flat(other[0]), flat(plain[0]))
+
+
+def test_when_auto_compiles(monkeypatch):
+    """On a GPU that has Triton, in a long run; the compiler's errors then fall back."""
+    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    monkeypatch.setattr(device, "find_spec", lambda name: None)
+    assert not device.use_compile("auto", gpu, 10**6)
+    assert not torch._dynamo.config.suppress_errors
+    monkeypatch.setattr(device, "find_spec", lambda name: name)
+    assert not device.use_compile("auto", cpu, 10**6) and not device.use_compile("auto", gpu, 10)
+    assert not torch._dynamo.config.suppress_errors
+    assert device.use_compile("auto", gpu, 10**6) and torch._dynamo.config.suppress_errors
+    assert device.use_compile(True, cpu, 1) and not device.use_compile(False, gpu, 10**6)
 
 
 # ---------------------------------------------------------------------------- rates of its parts

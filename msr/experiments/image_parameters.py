@@ -13,6 +13,7 @@ from msr.losses import FAMILIES
 from msr.models import BACKBONES
 from msr.objective import ContentPairs
 from msr.train import Training
+from msr.train.settings import Compile
 
 
 def _settings(value: object) -> object:
@@ -123,7 +124,9 @@ class ImageParameters(Parameters):
     micro_batch: Whole = parameter(
         0, "views per device at a time; 0: as many as fit (CPU: all)", decides=False, ge=0
     )
-    compile: bool = parameter(False, "compile the network with torch.compile", decides=False)
+    compile: Compile = parameter(
+        "auto", "torch.compile the network; auto: on a GPU, in a long run", decides=False
+    )
     devices: Whole = parameter(1, "processes that train together", decides=False, ge=1, le=1024)
     sync_batchnorm: bool = parameter(
         True, "batch normalisation over the images of all devices", decides=False

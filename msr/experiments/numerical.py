@@ -12,6 +12,7 @@ from msr.experiments import limits
 from msr.experiments.latent_runs import Setting, build, runs
 from msr.experiments.parameters import Parameters as Common
 from msr.experiments.parameters import Seed, parameter
+from msr.losses import FAMILIES
 from msr.train import pick_device
 from msr.train.settings import Precision
 
@@ -92,6 +93,20 @@ def prepare(config: Parameters) -> tuple[Setting, Latents, Latents]:
     for latents in (headline, blocks):
         build(replace(base, latents=latents), 0)
     return base, headline, blocks
+
+
+def usual(base: Setting) -> dict[str, Setting]:
+    """Return the base setting with each other family, with its usual weights: {family: setting}.
+
+    Each sphere of `simclr` has one dimension more than its block of latents, and its τ is 0.3.
+    """
+    plain = replace(base, lambdas=(), options=(), rows=("joined",))
+    found = {f: replace(plain, family=f) for f in FAMILIES if f != base.family}
+    if "simclr" in found:
+        spheres = tuple(size + 1 for size in base.spaces.sizes)
+        warm = (("temperature", 0.3),)
+        found["simclr"] = replace(found["simclr"], sizes=spheres, options=warm)
+    return found
 
 
 def facts(config: Parameters, base: Setting) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from msr.config import Place, Whole
 from msr.experiments.parameters import Page, parameter
 from msr.report import kept
 
-SUITES = ("views", "losses", "steps", "threads", "memory")  # of the benchmarks
+SUITES = ("views", "losses", "steps", "threads", "ranks", "families", "memory")
 KEYS = ("hardware", "commit", "rounds", "rows")
 
 

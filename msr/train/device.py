@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from importlib.util import find_spec
 
 import torch
 
 from msr import safe
 from msr.config import shown
+from msr.train.settings import Compile
+
+LONG = 2000  # steps that earn back a minute or so of compiling
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -42,6 +46,21 @@ def use_bf16(precision: str, device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return device.type == "cpu" and has_tiles()
+
+
+def use_compile(choice: Compile, device: torch.device, steps: int) -> bool:
+    """Return whether to compile the network for a run of so many steps.
+
+    choice: True, False or "auto", which means on a GPU with its compiler (Triton), if the run is
+    long enough to earn the time back. On a CPU a compiled network was slower (see `make bench`).
+    Where "auto" compiles, what the compiler cannot do runs as it would without.
+    """
+    if choice != "auto":
+        return bool(choice)
+    if device.type != "cuda" or steps < LONG or find_spec("triton") is None:
+        return False
+    torch._dynamo.config.suppress_errors = True
+    return True
 
 
 def tune(device: torch.device) -> None:

@@ -18,7 +18,7 @@ from msr import dist
 from msr.models import MultiSpace
 from msr.objective import Objective, Terms
 from msr.train import checkpoint, diverged, duals, memory, optim, resume
-from msr.train.device import tune, use_bf16
+from msr.train.device import tune, use_bf16, use_compile
 from msr.train.log import Log, lines_of, row
 from msr.train.progress import Progress
 from msr.train.schedule import Schedule
@@ -156,7 +156,7 @@ def train(
     """
     settings, device = schedule.settings, torch.device(batches.device)
     bf16 = use_bf16(settings.precision, device)
-    if settings.compile:
+    if use_compile(settings.compile, device, schedule.total - state.step):
         state.model.compile()  # in place: the names in state_dict stay
     network = memory.InPieces(state.model, settings.micro_batch)
     net = dist.parallel(network, device)

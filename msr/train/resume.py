@@ -10,8 +10,8 @@ from msr.train import checkpoint, diverged
 from msr.train.settings import Training
 
 # settings that do not decide a run: when to save and to log, and what may have to change with the
-# device (the log says in how many pieces its steps were computed)
-UNDECIDING = ("save_every", "log_every", "micro_batch")
+# device (the log says in how many pieces its steps were computed; compiling only rounds otherwise)
+UNDECIDING = ("save_every", "log_every", "micro_batch", "compile")
 # the difference of a run of version 0.2, which saw the centre squares of its files; a complete one
 # is loaded all the same
 WHOLE = "whole = None, now True"

@@ -10,6 +10,7 @@ from msr.config import Config, Number, Whole
 
 Optimizer = Literal["adamw", "lars", "sgd"]
 Precision = Literal["auto", "bf16", "float32"]
+Compile = Literal["auto", True, False]
 
 
 class Training(Config):
@@ -26,7 +27,7 @@ class Training(Config):
     warmup_epochs: Number = Field(1.0, ge=0, description="linear warm-up, then cosine to 0")
     clip: Number = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
     precision: Precision = Field("auto", description="auto: bf16 where it is faster")
-    compile: bool = Field(False, description="compile the network with torch.compile")
+    compile: Compile = Field("auto", description="torch.compile; auto: GPU, in a long run")
     micro_batch: Whole = Field(
         0, ge=0, description="views per device at a time; 0: as fit (CPU: all)"
     )

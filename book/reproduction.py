@@ -1,0 +1,74 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Reproduction
+#
+# What does this book claim, who says so, and do the numbers bear it out? Each claim stands here
+# once, with its bound, for two runs of each notebook: the *reference*, a long run that is kept in
+# the repository, and the run that made the book you are reading, which may be short.
+
+# %% tags=["parameters", "hide-input"]
+out_dir = "runs/reproduction"  # runs of the other notebooks lie beside it
+# Seldom changed. Empty, 0 or None: a value that suits the data, or off.
+device = "auto"  # auto (a GPU if there is one), cpu, cuda or cuda:1
+profile = "standard"  # name of the profile that made this page; only a label
+
+# %% tags=["hide-input"]
+from IPython.display import Markdown, display
+
+from msr.experiments import reproduction
+from msr.report import NOTE, claims
+
+config = reproduction.Parameters.read(globals())
+found = reproduction.judge(config)
+display(Markdown(reproduction.sentence(found)))
+
+# %% [markdown]
+# - **reproduced**: the interval of the number over seeds lies on the claimed side of the bound;
+# - **differs**: it lies on the other side;
+# - **cannot say**: it contains the bound, or there is one seed;
+# - **short run, cannot say**: not reproduced, by a run shorter than the reference.
+#
+# Where a claim speaks of several numbers, in each seed the one counts that bears it out least.
+# "Should be" is the bound; where a claim compares, the number is a difference.
+
+# %%
+for page, sides in found.items():
+    text = claims.table(sides.reference, sides.here)
+    display(Markdown(f"**[{page.capitalize()}]({page}.ipynb)**\n\n{text}"))
+
+# %% [markdown]
+# ## The reference runs
+#
+# `make reproduce` makes them again, each by the notebook's defaults, in some hours on two CPU
+# cores, and writes the page anew. (The photographs are not in the book: give the notebook a
+# `data_dir`.)
+
+# %%
+display(Markdown(reproduction.references()))
+display(Markdown(NOTE))
+
+# %% [markdown]
+# ## Limitations
+#
+# - The bounds are ours: "encodes" means an R² or an accuracy of more than 0.9 or 0.95, "knows
+#   nothing" less than 0.05, "as much" within 0.05.
+# - With three seeds an interval is wide, and wider for many claims at a time: where a number
+#   varies, the answer is often that nobody can say.
+# - The claims from the paper are those of its abstract and method, tested on small images; its own
+#   tables are at a scale that this book did not run.
+# - A claim that differs is no error of the page: it is a result.

@@ -1,0 +1,98 @@
+"""Every claim of the book that a run can test, and what the runs at hand say of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import yaml
+
+from msr.config import Place
+from msr.experiments.parameters import Page, parameter
+from msr.report import claims, kept
+from msr.report.claims import Claim, Judged
+
+Record = dict[str, Any]  # the content of a metrics.json
+STATED = "claims.yml"  # in results/
+
+
+class Parameters(Page):
+    """The parameters of book/reproduction.ipynb."""
+
+    NAME: ClassVar[str] = "reproduction"
+    FIRST: ClassVar[tuple[str, ...]] = ("out_dir",)
+
+    out_dir: Place = parameter(
+        "runs/reproduction", "runs of the other notebooks lie beside it", decides=False
+    )
+
+
+class Sides(NamedTuple):
+    """What the reference run, kept in results/, and this book's own run say of the same claims."""
+
+    reference: list[Judged]
+    here: list[Judged]
+
+
+def stated() -> dict[str, list[Claim]]:
+    """Return the claims of the book by notebook, in the order in which they are stated."""
+    text = yaml.safe_load((kept.RESULTS / STATED).read_text())
+    return {page: [read(some) for some in found] for page, found in text.items()}
+
+
+def read(some: dict[str, Any]) -> Claim:
+    """Return the claim that an entry of claims.yml states."""
+    more = "more than" in some
+    cells, against = (tuple(map(tuple, some.get(name, ()))) for name in ("cells", "against"))
+    than = some["more than" if more else "less than"]
+    return Claim(some["claim"], some["source"], cells, more, than, against)
+
+
+def judge(config: Parameters) -> dict[str, Sides]:
+    """Return what both runs of each notebook say of its claims."""
+    found = {}
+    for page, some in stated().items():
+        reference = record(kept.RESULTS / f"{page}.json")
+        here = record(Path(config.out_dir).parent / page / "metrics.json")
+        sides = claims.judged(some, reference), claims.judged(some, here, reference)
+        found[page] = Sides(*sides)
+    return found
+
+
+def record(path: Path) -> Record:
+    """Return the content of a metrics.json, empty if there is none that can be read."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def count(found: dict[str, Sides]) -> tuple[int, int, int]:
+    """Return how many claims there are, and how many the references and this book reproduced."""
+    sides = [[one for some in found.values() for one in some[i]] for i in range(2)]
+    reproduced = [sum(one.reproduced for one in side) for side in sides]
+    return len(sides[0]), reproduced[0], reproduced[1]
+
+
+def sentence(found: dict[str, Sides]) -> str:
+    """Return in words how many claims were reproduced."""
+    n, reference, here = count(found)
+    return (
+        f"Of **{n}** claims the reference runs reproduce **{reference}**, and the runs that made "
+        f"this book **{here}**."
+    )
+
+
+def references() -> str:
+    """Return a Markdown table of the runs that are kept in results/."""
+    lines = ["| notebook | command | commit | made on | minutes |", "|---|---|---|---|---|"]
+    for path in sorted(kept.RESULTS.glob("*.json")):
+        found = record(path)
+        name, versions = found["notebook"], found["versions"]
+        on = f"{found['device']}, PyTorch {versions['torch']}"
+        command = f"`papermill book/{name}.ipynb out.ipynb`"
+        minutes = f"{found['seconds'] / 60:.0f}"
+        lines.append(f"| {name} | {command} | `{found['commit']}` | {on} | {minutes} |")
+    return "\n".join(lines)
