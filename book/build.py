@@ -31,7 +31,9 @@ import clean
 import code_of_pages as code
 import footprint
 from clock import Clock
+from msr.experiments import reproduction
 from plain import plain
+from reading import for_reading
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
@@ -239,7 +241,8 @@ def stage(executed: list[Path]) -> Path:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, site)
     for path in executed:
-        shutil.copy(path, site / "book" / path.name)
+        page = for_reading(json.loads(path.read_text()), reproduction.headline(path.stem))
+        (site / "book" / path.name).write_text(json.dumps(page, indent=1))
     (site / "book" / "api.md").write_text(api.page())
     for page in sorted((site / "book").glob("*.md")):
         if footprint.MARK in page.read_text():

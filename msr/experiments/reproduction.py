@@ -85,6 +85,24 @@ def sentence(found: dict[str, Sides]) -> str:
     )
 
 
+def headline(page: str) -> str:
+    """Return the first claim of a notebook with the reference's number, in Markdown; "" for none.
+
+    Also "" where the reference was not run.
+    """
+    some = stated().get(page, [])
+    first = claims.judged(some, record(kept.RESULTS / f"{page}.json"))[:1]
+    if not first or not first[0].values:
+        return ""
+    one = first[0]
+    what = "a difference of " if one.claim.against else ""
+    return (
+        f"```{{admonition}} In one line\n{one.claim.text}: {what}**{one.number}** in the long run "
+        f"that is kept with the book (claimed: {claims.bound(one.claim)}), {one.words}. "
+        "[All claims and numbers](reproduction.ipynb).\n```"
+    )
+
+
 def references() -> str:
     """Return a Markdown table of the runs that are kept in results/."""
     lines = ["| notebook | command | commit | made on | minutes |", "|---|---|---|---|---|"]

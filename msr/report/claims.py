@@ -109,6 +109,11 @@ def judged(
     return [Judged(c, own, verdicts[c.text], short) for c, own in zip(some, values)]
 
 
+def bound(claim: Claim) -> str:
+    """Return what the number of a claim should be, such as "> 0.95"."""
+    return f"{'>' if claim.more else '<'} {number(claim.than)}"
+
+
 def table(reference: Sequence[Judged], here: Sequence[Judged]) -> str:
     """Return a Markdown table of claims: what the reference and this book's own run say."""
     lines = [
@@ -117,7 +122,6 @@ def table(reference: Sequence[Judged], here: Sequence[Judged]) -> str:
     ]
     for long, own in zip(reference, here, strict=True):
         c = long.claim
-        bound = f"{'>' if c.more else '<'} {number(c.than)}"
-        cells = (c.text, c.source, bound, long.number, long.words, own.number, own.words)
+        cells = (c.text, c.source, bound(c), long.number, long.words, own.number, own.words)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
