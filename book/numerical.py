@@ -55,7 +55,7 @@ from IPython.display import Markdown, display
 
 from msr.data.latents import LAWS, REGIMES, Latents
 from msr.evaluate import STREAM, probes
-from msr.experiments import measures, numerical
+from msr.experiments import causal, measures, numerical
 from msr.report import Metrics, galleries, kept, latent_plots, latent_sentences, plots, tables
 
 config = numerical.Parameters.read(globals())
@@ -110,9 +110,9 @@ plots.curves([run.log for run in runs["independent"]], spaces)
 targets = [*spaces, *(f"exogenous_{m}" for m in range(1, len(spaces)))]
 rows = (*spaces, "joined", "h")
 shown = {r: {k: found[r][k] for k in rows} | {"from x": ceilings[r]["x"]} for r in REGIMES}
-causal = shown.pop("causal")
+caused = shown.pop("causal")
 display(plots.heatmaps(shown, columns=spaces))
-display(plots.heatmap(causal, columns=targets, title="causal"))
+display(plots.heatmap(caused, columns=targets, title="causal"))
 display(Markdown(latent_sentences.blocks_sentences(found, spaces)))
 
 # %%
@@ -131,6 +131,16 @@ if longer:
 #   does not already determine. The R² for $s_m$ is what $u_m$ alone can predict of $s_m$.
 # - In this regime the content space predicts a part of $s_m$, because $c$ causes it.
 #
+# A space that scores above what $u_m$ predicts of $s_m$ has let in some of what content
+# contributes, $f_m(c)$:
+
+# %%
+let_in = metrics.add(
+    "causal_parts", [causal.parts(r, config.probe_samples) for r in runs["causal"]]
+)
+display(Markdown(latent_sentences.causal_sentences(let_in)))
+
+# %% [markdown]
 # ## Joint or separate: the central claim
 #
 # The content is shared by *every* pair of views, so a style space gains nothing in alignment if it
@@ -249,7 +259,9 @@ display(Markdown(tables.table(compared)))
 
 # %% [markdown]
 # Decorrelated is not independent: `vicreg` and `barlow` ask only for the former, and a style
-# space may then keep a function of content that is uncorrelated with it.
+# space may then keep a function of content that is uncorrelated with it. The circles of `simclr`
+# promise less as well ({prf:ref}`prop-spheres`): compare a style from its space alone (`lowest
+# style`) and together with content (`given content`).
 #
 # **DCI-ES** compares $z$, all spaces joined, with every latent dimension
 # {cite:p}`eastwood2018,eastwood2023dci`. Does each dimension of $z$ encode one factor
@@ -428,6 +440,9 @@ display(Markdown(tables.table(moved)))
 #
 # - The latents are few and drawn afresh at every step, and augmentation acts on them directly. None
 #   of this holds for photographs.
+# - Our latents differ from those of {cite:t}`vonkugelgen2021`: several blocks of style; content
+#   causes style by tanh, not by an affine map; no correlation within the blocks where content
+#   causes style; noise of equal variance in all dimensions; every style is augmented every time.
 # - τ and λ of `entropy` were chosen on other seeds (0 to 14) than those shown by default (from 20);
 #   the study of weights above shows what λ changes. The other families have their usual weights and
 #   were not tuned: the comparison is at equal steps, not at the best settings of each family.

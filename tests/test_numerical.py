@@ -1,6 +1,7 @@
 """The numerical experiment: its parameters, one whole small run, and the measures beside it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch
 from msr.data.counterexamples import turned_by
 from msr.data.latents import Latents
 from msr.evaluate import probes
-from msr.experiments import latent_runs, measures, numerical
+from msr.experiments import causal, latent_runs, measures, numerical
+from msr.spaces import Spaces
 
 
 def test_the_probe_is_one_for_an_invertible_map_and_zero_for_noise():
@@ -188,3 +190,27 @@ def test_the_time_of_training_is_that_of_the_log(tmp_path, monkeypatch):
 def test_no_styles_are_refused_before_training(name):
     with pytest.raises(ValueError, match=f"^{name} is empty; give the dimensions of one style"):
         numerical.prepare(numerical.Parameters(**{name: ()}))
+
+
+def test_what_content_contributes_is_told_from_the_noise():
+    """With the exact inverse as its encoder, each style space holds s_m, and so f_m(c) too."""
+    latents = Latents(1, (1, 1), regime="causal", seed=3)
+
+    class Exact(torch.nn.Module):
+        spaces = Spaces(latents.names, (1, 1, 1))
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            z = latents.unmix(x)
+            return z, z
+
+    exact = Exact()
+    objective = SimpleNamespace(frozen_normalise=None)
+    run = measures.LatentRun(exact, objective, 0, [], latents=latents, seconds=1)
+    for row in causal.parts(run, 1500).values():
+        assert row["style"] > 0.99 and 0.1 < row["caused"] < 0.6
+        assert row["cap"] == pytest.approx(1 / (1 + 0.39), abs=0.05)  # Var tanh c = 0.39
+        assert row["caused"] > row["augmented"] and row["content"] > row["augmented"] > 0

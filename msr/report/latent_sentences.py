@@ -66,6 +66,20 @@ def blocks_sentences(tables: Mapping[str, Table], spaces: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def causal_sentences(table: Table) -> str:
+    """Say how much of what content contributes to each style its space lets in.
+
+    table: {style: `cap`, `style`, `caused`, `content`, `augmented`} (see `causal.parts`).
+    """
+    return "\n".join(
+        f"- `{style}`: its noise alone predicts at most {show(row['cap'])} of the style, and its "
+        f"space {show(row['style'])}. The space predicts what content contributes with "
+        f"{show(row['caused'])}, and content itself with {show(row['content'])}, on augmented "
+        f"observations with {show(row['augmented'])}."
+        for style, row in table.items()
+    )
+
+
 def given_content(table: Table, styles: Sequence[str]) -> str:
     """Say how well each style is predicted from its space alone and together with content.
 
