@@ -281,6 +281,60 @@ if baseline and config.linear_probe:
 # To go further, use more epochs, a larger backbone, or your own images.
 
 # %% [markdown]
+# ## Exercises
+#
+# 1. Which parameters do the query and key 0 have in common, and which the query and the appearance
+#    key?
+# 2. Give flips a space of their own. How many views does an image have then, and how many with
+#    `paired`?
+# 3. Feed the objective embeddings in which the appearance space is a copy of a part of the content
+#    space. By how much does the joint spread rise?
+#
+# ````{dropdown} Solutions
+# Key 0 has nothing in common with the query, the appearance key its colours and nothing else:
+#
+# ```python
+# import torch
+# from msr.augment import pipelines
+# from msr.views import Views
+#
+# views = Views(*pipelines("medium", 32), ["appearance", "spatial"])
+# query, zero, appearance, spatial = views.sample(torch.Generator().manual_seed(0), 64, 32)
+#
+#
+# def same(key):
+#     found = {name for name, drawn in query.items() if drawn}
+#     return {n for n in found if all(torch.equal(v, key[n][k]) for k, v in query[n].items())}
+#
+#
+# assert same(zero) == set() and same(spatial) == {"crop", "flip"}
+# assert same(appearance) == {"jitter", "greyscale", "blur", "solarise"}
+# ```
+#
+# Groups may have the names of transforms. A group adds a view, unless views are paired:
+#
+# ```python
+# finer = ["appearance", "crop", "flip"]
+# assert Views(*pipelines("small", 32), finer).n_views == 5
+# assert Views(*pipelines("small", 32), finer, paired=True).n_views == 2
+# ```
+#
+# The copy costs joint entropy:
+#
+# ```python
+# from msr.objective import Objective
+# from msr.spaces import Spaces
+#
+# spaces = Spaces(("content", "appearance"), (2, 2))
+# objective = Objective("entropy", spaces)
+# z = torch.randn(1, 512, 4, generator=torch.Generator().manual_seed(0)).expand(3, -1, -1)
+# copy = torch.cat([z[..., :2], z[..., :2]], dim=2)
+# rise = objective(copy).spread - objective(z).spread
+# print(f"{rise:.2f} nats")
+# assert rise > 0.3
+# ```
+# ````
+#
 # ## Check
 
 # %%

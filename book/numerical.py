@@ -451,6 +451,48 @@ display(Markdown(tables.table(moved)))
 # At the scale of {cite:t}`vonkugelgen2021`, on a GPU: `papermill book/numerical.ipynb out.ipynb -p
 # steps 100000 -p samples 6144 -p content 5 -p styles 5 -p block_content 5 -p block_styles 5`.
 #
+# ## Exercises
+#
+# 1. Content causes a style, $s = \tanh(c) + u$ with one dimension of content. What is the largest
+#    R² for $s$ that a perfect space can reach?
+# 2. Check that a turn by content leaves the loss as it is, up to the noise of the sample.
+# 3. Break A4: draw two styles of correlation 0.8, and find it in the samples.
+#
+# ````{dropdown} Solutions
+# The share of the noise in the variance, since the space knows $u$ alone:
+#
+# ```python
+# import torch
+# from msr.data.latents import Latents
+#
+# draw = torch.Generator().manual_seed(0)
+# _, parts = Latents(1, (1,), regime="causal").sample(100_000, draw)
+# cap = (parts["exogenous_1"].var() / parts["style_1"].var()).item()
+# print(f"R² of at most {cap:.2f}")
+# assert 0.7 < cap < 0.74
+# ```
+#
+# The turned block is distributed as before, given content too:
+#
+# ```python
+# from msr.data.counterexamples import turned_by
+# from msr.experiments.measures import loss_of
+#
+# latents = Latents(2, (2,))
+# z, parts = latents.sample(4096, draw)
+# c, s = parts["content"], parts["style_1"]
+# both = (torch.cat([c, block], 1) for block in (s, turned_by(s, c)))
+# plain, turned = (loss_of(latents, z, 0.7) for z in both)
+# assert abs(plain - turned) < 0.02
+# ```
+#
+# ```python
+# _, parts = Latents(1, (1, 1), dependence=0.8).sample(100_000, draw)
+# both = torch.cat([parts["style_1"], parts["style_2"]], 1)
+# assert abs(torch.corrcoef(both.T)[0, 1] - 0.8) < 0.01
+# ```
+# ````
+#
 # ## Check
 
 # %%

@@ -203,6 +203,28 @@ price_plots.front(everything, "style", ["h", "content"], kinds, named)
 #   Plain self-supervision has the same learning rate, and a choice of batch and width above.
 # - Scores of wide features depend on the probe, and on how many images it is fitted on.
 #
+# ## Exercises
+#
+# 1. Which pairs of views share content alone if there are two style spaces? And with three?
+# 2. Plain self-supervision sees two views of an image, ours four. After how many epochs have both
+#    seen as many?
+# 3. In the figure of the front, where would a method lie that keeps style at no price?
+#
+# ````{dropdown} Solutions
+# The query with key 0, and any two keys: 1 + M (M + 1) / 2 pairs.
+#
+# ```python
+# from msr.objective import content_pairs
+#
+# assert content_pairs(4) == [(0, 1), (1, 2), (1, 3), (2, 3)]
+# assert len(content_pairs(5)) == 7
+# ```
+#
+# After twice as many epochs of plain self-supervision.
+#
+# To the right of plain self-supervision, and no lower.
+# ````
+#
 # ## Check
 
 # %%

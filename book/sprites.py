@@ -288,6 +288,45 @@ plots.dots(studies, shown)
 # At the paper's scale, on a GPU: `papermill book/sprites.ipynb out.ipynb -f
 # book/profiles/paper-sprites.yml`.
 #
+# ## Exercises
+#
+# 1. Two sprites differ in shape alone. Render both, and count the pixels that differ.
+# 2. Why does a shift that keeps a sprite in view not hide its place? Compare where a sprite can
+#    be after a shift (`Translate`) with where it can be put (`Place`).
+# 3. A square looks the same after a quarter turn. How is its orientation encoded, so that a probe
+#    can predict it?
+#
+# ````{dropdown} Solutions
+# ```python
+# import torch
+# from msr.data import dsprites
+#
+# index = dsprites.draw(1, seed=0)
+# classes = dsprites.classes_of(index)
+# shapes = [classes | {"shape": torch.tensor([k])} for k in range(2)]
+# square, ellipse = (dsprites.render(dsprites.values_of(some), 32) for some in shapes)
+# differ = (square != ellipse).any(dim=1).sum()
+# assert 0 < differ < 32 * 32
+# ```
+#
+# A shift moves a sprite by at most a part of the image, so one on the left stays on the left more
+# often than not. A place is drawn anew, whatever it was:
+#
+# ```python
+# from msr.augment import Place, Translate
+#
+# assert "x" in Place().hides and "x" not in Translate().hides and "x" in Translate().changes
+# ```
+#
+# As sine and cosine of the angle times the symmetry, which are the same after a quarter turn:
+#
+# ```python
+# angle, square = torch.tensor([0.3, 0.3 + torch.pi / 2]), torch.zeros(2, dtype=torch.long)
+# first, second = dsprites.turns(angle, square)
+# torch.testing.assert_close(first, second, atol=1e-5, rtol=0)
+# ```
+# ````
+#
 # ## Check
 
 # %%

@@ -218,6 +218,39 @@ display(Markdown(tables.verdicts(by_task)))
 # already: `-p trained runs/imagenet`, or a single run's folder; they are read and never changed.
 
 # %% [markdown]
+# ## Exercises
+#
+# 1. What would a constant answer score on a task with classes of unequal size?
+# 2. Two of three seeds say +0.05, the third −0.01. Is the difference clear?
+# 3. A label depends on colour times place. Which single space can predict it?
+#
+# ````{dropdown} Solutions
+# The share of the commonest class, which the table of tasks shows.
+#
+# No: the interval contains zero.
+#
+# ```python
+# from msr.report import paired
+#
+# verdict = paired({"accuracy": [0.05, 0.05, -0.01]})["accuracy"]
+# print(f"{verdict.mean:.3f} ± {verdict.half:.3f}")
+# assert verdict.sign == 0
+# ```
+#
+# None, but `joined` can, and only by a nonlinear probe: a linear one adds what the spaces say, it
+# does not multiply.
+#
+# ```python
+# import numpy as np
+# from msr.evaluate import classifier
+#
+# rng = np.random.default_rng(0)
+# x, x_test = rng.normal(size=(2, 500, 2))
+# y, y_test = (np.sign(some.prod(axis=1)).astype(int) for some in (x, x_test))
+# assert classifier.accuracy(x, y, x_test, y_test) < 0.6
+# ```
+# ````
+#
 # ## Check
 
 # %%
