@@ -84,7 +84,7 @@ from IPython.display import Markdown, display
 from msr.augment import Normalise
 from msr.evaluate import retrieval
 from msr.experiments import imagenet, several
-from msr.report import Metrics, galleries, kept, plots, sentences, tables
+from msr.report import Metrics, galleries, kept, plots, sentences, tables, training_plots
 
 config = imagenet.Parameters.read(globals())
 setup = imagenet.prepare(config)
@@ -148,7 +148,7 @@ torch.testing.assert_close(by_hand, terms.loss)
 
 # %%
 runs, baseline = several.trained(setup, config.all_seeds, plain=config.vanilla)
-plots.curves([run.log for run in runs], names)
+training_plots.curves([run.log for run in runs], names)
 
 # %% [markdown]
 # ## What each space encodes

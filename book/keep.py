@@ -1,7 +1,8 @@
 """Keep the results of a run with the book: python book/keep.py runs/imagenet/metrics.json …
 
-The file goes to results/<notebook>.json (see results/README.md). Of paths outside the checkout only
-the last part is kept. The badge of the README, results/badge.svg, is drawn again.
+The file goes to results/<notebook>.json (see results/README.md), with NAME=runs/… to
+results/NAME.json. Of paths outside the checkout only the last part is kept. The badge of the
+README, results/badge.svg, is drawn again.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ def plain(value: Any) -> Any:
     return f"{found[1] or ''}{PurePath(found[2]).name}" if found else value
 
 
-def keep(path: Path) -> Path:
+def keep(path: Path, name: str = "") -> Path:
     """Write the metrics.json at a path to results/; return where it is.
+
+    name: of the file, without its ending; "": that of the notebook.
 
     What is none, or was made by code that no commit has, ends the program with a line.
     """
@@ -41,7 +44,7 @@ def keep(path: Path) -> Path:
     if not re.fullmatch("[0-9a-f]{12}", commit):
         sys.exit(f"{path}: made by code that no commit has; commit it, and run the notebook again")
     record["params"].pop("out_dir", None)
-    kept = RESULTS / f"{notebook}.json"
+    kept = RESULTS / f"{name or notebook}.json"
     kept.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return kept
 
@@ -72,6 +75,7 @@ def draw() -> Path:
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("give one metrics.json or more: python book/keep.py runs/imagenet/metrics.json")
-    for name in sys.argv[1:]:
-        print(f"{keep(Path(name))} is kept")
+    for word in sys.argv[1:]:
+        name, _, path = word.rpartition("=")
+        print(f"{keep(Path(path), name)} is kept")
     draw()

@@ -38,7 +38,7 @@ from IPython.display import Markdown, display
 
 from msr.augment import Normalise
 from msr.experiments import imagenet, several
-from msr.report import Metrics, galleries, plots, sentences, tables
+from msr.report import Metrics, galleries, plots, sentences, tables, training_plots
 
 config = imagenet.Parameters.read(globals())
 setup = imagenet.prepare(config)
@@ -66,7 +66,7 @@ galleries.views(originals, Normalise().undo(views), titles, shared)
 
 # %%
 runs, plain = several.trained(setup, config.all_seeds, plain=config.vanilla)
-plots.curves([run.log for run in runs], names)
+training_plots.curves([run.log for run in runs], names)
 
 # %% [markdown]
 # ## What each space predicts

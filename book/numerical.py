@@ -56,7 +56,16 @@ from IPython.display import Markdown, display
 from msr.data.latents import LAWS, REGIMES, Latents
 from msr.evaluate import STREAM, probes
 from msr.experiments import causal, measures, numerical
-from msr.report import Metrics, galleries, kept, latent_plots, latent_sentences, plots, tables
+from msr.report import (
+    Metrics,
+    galleries,
+    kept,
+    latent_plots,
+    latent_sentences,
+    plots,
+    tables,
+    training_plots,
+)
 
 config = numerical.Parameters.read(globals())
 base, whole, blocks = numerical.prepare(config)
@@ -94,7 +103,7 @@ for name, some in runs.items():
     ceilings[name] = metrics.add(f"{name}_ceiling", [{"x": run.table.pop("x")} for run in some])
 found = {r: metrics.add(r, [run.table for run in runs[r]]) for r in REGIMES}
 spaces = whole.names
-plots.curves([run.log for run in runs["independent"]], spaces)
+training_plots.curves([run.log for run in runs["independent"]], spaces)
 
 # %% [markdown]
 # (An "epoch" on these axes is 100 steps.)
@@ -177,7 +186,7 @@ latent_plots.known({side: measures.style_space(run, 1500) for side, run in one.i
 # the direction of content that it follows most.
 
 # %%
-display(plots.dots(copies, ["style", "leak"]))
+display(plots.dots(copies, ["style", "leak"], less=["leak"]))
 display(Markdown(latent_sentences.joint_sentences(copies)))
 
 # %% [markdown]
@@ -310,7 +319,7 @@ nothing = done[at["last key", "shares nothing"]]
 dropped = metrics.add("dropped", [run.table for run in nothing])
 
 # %%
-display(plots.dots(studies, ["content", "style", "leak"]))
+display(plots.dots(studies, ["content", "style", "leak"], less=["leak"]))
 display(plots.heatmaps({"one key shares nothing": dropped}, spaces, spaces))
 display(Markdown(latent_sentences.study_sentences(studies, dropped, spaces[-1])))
 
@@ -422,7 +431,7 @@ starts = {f"λ = {v}": replace(free, lambdas=(v,)) for v in (0.3, 10.0)}
 adapted = train({f"adaptive/{name}": setting for name, setting in starts.items()})
 adapted = {name: adapted[f"adaptive/{name}"] for name in starts}
 for some in adapted.values():
-    figure = plots.curves([run.log for run in some], spaces)
+    figure = training_plots.curves([run.log for run in some], spaces)
     figure.axes[0].axhline(epsilon, color="black", lw=1, ls=":")
     figure.axes[0].set_ylim(top=10 * epsilon)
     display(figure)

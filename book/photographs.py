@@ -145,7 +145,7 @@ panels = {
     for study, names in record["studies"].items()
     if len(names) > 1
 }
-display(plots.dots(panels, compared.NUMBERS))
+display(plots.dots(panels, compared.NUMBERS, less=["leak"]))
 
 # %%
 numbers = compared.of_each_seed(found["beside"])

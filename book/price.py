@@ -140,7 +140,7 @@ panels = {}
 for study, variations in price.studies(setup, config.studies).items():
     panel = metrics.add(study, compared.by_seed({name: numbers[name] for name in variations}))
     panels |= {study: panel} if len(variations) > 1 else {}
-plots.dots(panels, compared.NUMBERS)
+plots.dots(panels, compared.NUMBERS, less=["leak"])
 
 # %%
 ours = {k: v for k, v in numbers.items() if cells[k].kind == "spaces" and k != "default"}

@@ -82,7 +82,7 @@ from msr.augment import Normalise
 from msr.data import dsprites
 from msr.evaluate import retrieval
 from msr.experiments import imagenet, several, sprites, swap
-from msr.report import Metrics, galleries, kept, plots, sentences, tables
+from msr.report import Metrics, galleries, kept, plots, sentences, tables, training_plots
 
 config = sprites.Parameters.read(globals())
 setup = sprites.prepare(config)
@@ -135,7 +135,7 @@ galleries.views(originals, Normalise().undo(batch), titles, shares)
 
 # %%
 runs, plain = several.trained(setup, config.all_seeds, plain=True, probe=sprites.probe)
-plots.curves([run.log for run in runs], names)
+training_plots.curves([run.log for run in runs], names)
 
 # %% [markdown]
 # ## Every factor from every space
@@ -268,7 +268,7 @@ for title, settings in cells.items():
         found[name] = sprites.summary(table, homes)
     studies[title] = metrics.add(title, [found])
 shown = ["shape", "color", "position", "color_in_content", "position_in_content"]
-plots.dots(studies, shown)
+plots.dots(studies, shown, less=shown[3:])
 
 # %% [markdown]
 # ## Limitations

@@ -100,4 +100,4 @@ def test_the_references_say_how_they_were_made():
     table = reproduction.references()
     for path in kept.RESULTS.glob("*.json"):
         found = json.loads(path.read_text())
-        assert f"| {found['notebook']} |" in table and found["commit"] in table
+        assert f"| {path.stem} |" in table and found["commit"] in table

@@ -22,6 +22,7 @@ from msr.report import (
     price_sentences,
     sentences,
     tables,
+    training_plots,
     verdict,
 )
 from msr.report.verdict import NO_SCORE, ONE_SEED, Verdict
@@ -149,8 +150,12 @@ def test_the_numerical_page_without_styles_and_without_scores():
     assert (
         latent_sentences.blocks_sentences({}, ["content"])
         == latent_sentences.given_content({}, [])
+        == latent_sentences.causal_sentences({})
         == ""
     )
+    parts = dict.fromkeys(("cap", "style", "caused", "content", "augmented"), NAN)
+    text = latent_sentences.causal_sentences(table_of({"style_1": parts}))
+    assert "at most – of the style" in text and "observations with –." in text
     row = {"content": NAN, "style": NAN, "leak": NAN}
     studies = {"sizes": {}, "augmentation": table_of({"noise": row})}
     dropped = table_of({"content": {"content": NAN, "s": NAN}, "s": {"content": NAN, "s": NAN}})
@@ -256,18 +261,24 @@ def log_of(n, slope=1.0):
 
 def test_curves_of_no_run_one_run_and_runs_of_unequal_length():
     for logs in ([], [[]], [log_of(3), []]):
-        assert not any(axis.lines for axis in plots.curves(logs, ["content"]).axes)
-    one = plots.curves([log_of(3)], ["content"]).axes[1]
+        assert not any(axis.lines for axis in training_plots.curves(logs, ["content"]).axes)
+    one = training_plots.curves([log_of(3)], ["content"]).axes[1]
     assert one.lines[0].get_ydata().tolist() == [0, 1, 2]
-    unequal = plots.curves([log_of(6), log_of(4)], ["content"]).axes[1]
+    unequal = training_plots.curves([log_of(6), log_of(4)], ["content"]).axes[1]
     assert len(unequal.lines[0].get_ydata()) == 4
-    texts(plots.curves([log_of(3)], []))
+    texts(training_plots.curves([log_of(3)], []))
 
 
 def test_the_band_is_the_deviation_of_the_tables():
     """Over n − 1, as in `metrics.over_seeds`."""
     logs = [log_of(6, slope) for slope in (1, 2, 6)]
-    band = plots.curves(logs, ["content"]).axes[1].collections[0].get_paths()[0].vertices[:, 1]
+    band = (
+        training_plots.curves(logs, ["content"])
+        .axes[1]
+        .collections[0]
+        .get_paths()[0]
+        .vertices[:, 1]
+    )
     cell = table_of({"h": {"a": [5.0, 10.0, 30.0]}})["h"]["a"]
     assert band.max() == pytest.approx(cell["value"] + cell["std"])
 
@@ -301,7 +312,7 @@ def test_galleries_of_nothing_and_of_one():
 @pytest.mark.parametrize(
     "module",
     [galleries, latent_plots, latent_sentences, plots, price_plots, price_sentences, sentences]
-    + [tables, verdict],
+    + [tables, training_plots, verdict],
     ids=lambda module: module.__name__.removeprefix("msr.report."),
 )
 def test_every_function_is_tried_here(module):

@@ -63,6 +63,7 @@ def test_what_is_kept_has_only_the_last_part_of_a_path(tmp_path, monkeypatch):
     tasks = ["spatial:arrows", "content:cats"]
     shown = {"data_dir": "birds", "tasks": tasks, "results": "results/a.json", "lr": 0.1}
     assert written["params"] == shown
+    assert keep.keep(tmp_path / "metrics.json", "other") == tmp_path / "other.json"
     for commit in ("b" * 12 + "+", ""):
         (tmp_path / "metrics.json").write_text(json.dumps(record | {"commit": commit}))
         with pytest.raises(SystemExit, match="no commit has"):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from msr.report import galleries, plots
+from msr.report import galleries, plots, training_plots
 from msr.report.verdict import Verdict
 from msr.train.progress import Progress
 
@@ -97,7 +97,7 @@ def test_curves_take_mean_and_band_over_runs():
         ]
         for s in (0, 2)
     ]
-    fig = plots.curves(logs, ["content"])
+    fig = training_plots.curves(logs, ["content"])
     np.testing.assert_allclose(fig.axes[1].lines[0].get_ydata(), np.arange(6) + 1)
     band = fig.axes[1].collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == pytest.approx((1 - 2**0.5, 6 + 2**0.5))  # over n − 1
@@ -136,3 +136,27 @@ def test_bytes_are_shown_as_fractions():
     image = np.array([0, 51, 255], dtype=np.uint8).reshape(3, 1, 1)
     np.testing.assert_allclose(galleries.to_image(image), [[[0, 0.2, 1]]], rtol=1e-6)
     np.testing.assert_allclose(galleries.to_image(image / 128), [[[0, 51 / 128, 1]]], rtol=1e-6)
+
+
+def test_curves_show_weights_only_where_they_move():
+    """Else misalignment against joint entropy: the path of each space, which ends in a dot."""
+    logs = [
+        [
+            {"epoch": e, "spread": -e, "violation/content": 1 / e, "lambda/content": 1.0}
+            for e in (1, 2, 3)
+        ]
+    ]
+    last = training_plots.curves(logs, ["content"]).axes[2]
+    assert last.get_title(loc="left") == "one against the other"
+    assert list(last.lines[0].get_xdata()) == [1, 2, 3] and last.lines[1].get_xdata() == [3]
+    logs[0][-1]["lambda/content"] = 2.0
+    last = training_plots.curves(logs, ["content"]).axes[2]
+    assert "weight" in last.get_title(loc="left")
+
+
+def test_less_is_better_is_seen_by_hollow_points():
+    table = {"a": {"content": cell(0.9), "leak": cell(0.1)}}
+    axis = plots.dots({"study": table}, ["content", "leak"], less=["leak"]).axes[0]
+    full, hollow = (container[0] for container in axis.containers)
+    assert hollow.get_markerfacecolor() == "white" != full.get_markerfacecolor()
+    assert "less is better" in axis.get_legend_handles_labels()[1][1]

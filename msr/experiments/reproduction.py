@@ -112,5 +112,5 @@ def references() -> str:
         on = f"{found['device']}, PyTorch {versions['torch']}"
         command = f"`papermill book/{name}.ipynb out.ipynb`"
         minutes = f"{found['seconds'] / 60:.0f}"
-        lines.append(f"| {name} | {command} | `{found['commit']}` | {on} | {minutes} |")
+        lines.append(f"| {path.stem} | {command} | `{found['commit']}` | {on} | {minutes} |")
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -67,52 +67,6 @@ def figure(
 
 
 # --------------------------------------------------------------------------------------- training
-
-
-def curves(logs: Sequence[Sequence[Mapping[str, float]]], spaces: Sequence[str]) -> Figure:
-    """Draw the misalignment and the weight λ of each space, and the spread, over training.
-
-    logs: one log per run, as `msr.fit` returns it, with `epoch`, `spread`, and `violation/<space>`
-    and `lambda/<space>` for each space. A curve is the mean over runs, up to the end of the
-    shortest, and its band ± 1 standard deviation (divided by n − 1, as in the tables).
-    """
-    fig, axes = figure(1, 3, width=3.3, height=2.7)
-    misalignment, spread, weight = axes[0]
-    for space in spaces:
-        tint = color(space, spaces)
-        _curve(misalignment, logs, f"violation/{space}", tint, space)
-        _curve(weight, logs, f"lambda/{space}", tint, space)
-    _curve(spread, logs, "spread", "black")
-    misalignment.set_title("misalignment $c_m$ per space", loc="left")
-    spread.set_title("spread (− joint entropy)", loc="left")
-    weight.set_title(r"weight $\lambda_m$", loc="left")
-    for axis in axes[0]:
-        axis.set_xlabel("epoch")
-    misalignment.set_ylim(bottom=0)
-    weight.set_ylim(bottom=0)
-    if misalignment.lines:
-        misalignment.legend(fontsize=9)
-    return fig
-
-
-def _curve(
-    axis: Axes,
-    logs: Sequence[Sequence[Mapping[str, float]]],
-    key: str,
-    tint: str,
-    label: str | None = None,
-) -> None:
-    """Draw one logged quantity over epochs: its mean over runs, and a band of ± 1 deviation."""
-    n = min(map(len, logs), default=0)
-    if not n:
-        return
-    epochs = np.array([line["epoch"] for line in logs[0][:n]])
-    values = np.array([[line[key] for line in log[:n]] for log in logs])  # [runs, lines]
-    mean = values.mean(axis=0)
-    std = values.std(axis=0, ddof=1) if len(logs) > 1 else np.zeros(n)
-    marker = "o" if len(epochs) < 5 else None
-    axis.plot(epochs, mean, color=tint, label=label, lw=1.8, marker=marker)
-    axis.fill_between(epochs, mean - std, mean + std, color=tint, alpha=0.2, lw=0)
 
 
 # -------------------------------------------------------------------------------------- heat maps
@@ -202,11 +156,12 @@ def _frame(
 # ------------------------------------------------------------------------------ points with bars
 
 
-def dots(tables: Mapping[str, Table], targets: Sequence[str]) -> Figure:
+def dots(tables: Mapping[str, Table], targets: Sequence[str], less: Collection[str] = ()) -> Figure:
     """Draw one panel per study, {title: table}: a line of points per table row, one per target.
 
-    A target has the same colour everywhere. Bars are ± 1 standard deviation over seeds; the
-    horizontal axis is for scores from 0 to 1.
+    A target has the same colour everywhere. less: targets of which less is better; their points
+    are hollow. Bars are ± 1 standard deviation over seeds; the horizontal axis is for scores from 0
+    to 1.
     """
     columns = max(1, min(3, len(tables)))
     fig, axes = figure(-(-len(tables) // columns), columns, width=3.3, height=2.5)
@@ -217,11 +172,12 @@ def dots(tables: Mapping[str, Table], targets: Sequence[str]) -> Figure:
                 [cell["value"] for cell in cells],
                 np.arange(len(cells)) + (k - (len(targets) - 1) / 2) * 0.18,
                 xerr=[cell["std"] or 0.0 for cell in cells],
-                fmt="o",
+                fmt="s" if target in less else "o",
+                mfc="white" if target in less else tint,
                 ms=5,
                 lw=1.4,
                 color=tint,
-                label=target.replace("_", " "),
+                label=f"{target.replace('_', ' ')} {'(less is better)' if target in less else ''}",
             )
         axis.set_xlim(-0.03, 1.03)
         _rows(axis, title, [row.replace("_", " ") for row in table])
