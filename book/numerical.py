@@ -56,21 +56,13 @@ from IPython.display import Markdown, display
 from msr.data.latents import LAWS, REGIMES, Latents
 from msr.evaluate import STREAM, probes
 from msr.experiments import causal, measures, numerical
-from msr.report import (
-    Metrics,
-    galleries,
-    kept,
-    latent_plots,
-    latent_sentences,
-    plots,
-    tables,
-    training_plots,
-)
+from msr.report import Metrics, galleries, kept, latent_plots, plots, tables, training_plots
+from msr.report import latent_sentences as says
 
 config = numerical.Parameters.read(globals())
 base, whole, blocks = numerical.prepare(config)
 metrics = Metrics("numerical", config.model_dump(), base.on, config.out_dir)
-display(Markdown(latent_sentences.numerical_by(config.profile, **numerical.facts(config, base))))
+display(Markdown(says.numerical_by(config.profile, **numerical.facts(config, base))))
 
 # %% [markdown]
 # ## Latents, mixture, views
@@ -122,7 +114,7 @@ shown = {r: {k: found[r][k] for k in rows} | {"from x": ceilings[r]["x"]} for r 
 caused = shown.pop("causal")
 display(plots.heatmaps(shown, columns=spaces))
 display(plots.heatmap(caused, columns=targets, title="causal"))
-display(Markdown(latent_sentences.blocks_sentences(found, spaces)))
+display(Markdown(says.blocks_sentences(found, spaces)))
 
 # %%
 longer = kept.read(config)  # a run of this experiment that is kept with the book, or None
@@ -147,7 +139,7 @@ if longer:
 let_in = metrics.add(
     "causal_parts", [causal.parts(r, config.probe_samples) for r in runs["causal"]]
 )
-display(Markdown(latent_sentences.causal_sentences(let_in)))
+display(Markdown(says.causal_sentences(let_in)))
 
 # %% [markdown]
 # ## Joint or separate: the central claim
@@ -187,7 +179,7 @@ latent_plots.known({side: measures.style_space(run, 1500) for side, run in one.i
 
 # %%
 display(plots.dots(copies, ["style", "leak"], less=["leak"]))
-display(Markdown(latent_sentences.joint_sentences(copies)))
+display(Markdown(says.joint_sentences(copies)))
 
 # %% [markdown]
 # ## Blocks of several dimensions
@@ -200,7 +192,7 @@ table = metrics.add("blocks", [run.table for run in runs["blocks"]])
 its_styles = blocks.names[1:]
 columns = [*blocks.names, *(f"{s}_given_content" for s in its_styles)]
 display(plots.heatmap(table, [*blocks.names, "joined"], columns))
-display(Markdown(latent_sentences.given_content(table, its_styles)))
+display(Markdown(says.given_content(table, its_styles)))
 
 # %% [markdown]
 # ## Two counterexamples
@@ -236,7 +228,7 @@ y, y_test = {"s": style[:half].numpy()}, {"s": style[half:].numpy()}
 for name, v in {"turned": turned, "turned_given_content": torch.cat([turned, cause], 1)}.items():
     score[name] = probes.many(v[:half].numpy(), y, v[half:].numpy(), y_test)["s"].score
 metrics.add("turn", [{"style_1": score}])
-display(Markdown(latent_sentences.turn_sentence(score)))
+display(Markdown(says.turn_sentence(score)))
 
 # %% [markdown]
 # **Content that winds twice** ({prf:ref}`ex-winding`). This map of content is smooth and aligned,
@@ -321,7 +313,7 @@ dropped = metrics.add("dropped", [run.table for run in nothing])
 # %%
 display(plots.dots(studies, ["content", "style", "leak"], less=["leak"]))
 display(plots.heatmaps({"one key shares nothing": dropped}, spaces, spaces))
-display(Markdown(latent_sentences.study_sentences(studies, dropped, spaces[-1])))
+display(Markdown(says.study_sentences(studies, dropped, spaces[-1])))
 
 # %% [markdown]
 # ## The next height
@@ -370,7 +362,7 @@ high = metrics.add("height", over(measures.summary, climbed))
 reached = ["content", "lowest style", "given content", "elsewhere"]
 limits = ["content from x", "lowest style from x"]
 display(plots.heatmap(high, columns=[*reached, *limits]))
-display(Markdown(latent_sentences.height_sentences(high)))
+display(Markdown(says.height_sentences(high)))
 
 # %% [markdown]
 # `given content` is a style from its space and content together, where the style has several
@@ -405,12 +397,12 @@ spare = replace(base, rows=(), sizes=tuple(size + 3 for size in base.spaces.size
 loose = train({"spare": spare})["spare"]
 values = measures.spectra(loose)
 needed = measures.sizes_found(values)
-latent_plots.spectra(values, latent_sentences.ranks(needed))
+latent_plots.spectra(values, says.ranks(needed))
 
 # %%
 fitting = train({"found": replace(spare, sizes=tuple(needed.values()))})["found"]
 counted = metrics.add("spare", over(measures.summary, {"three spare": loose, "counted": fitting}))
-display(Markdown(latent_sentences.spare_sentence(counted, needed)))
+display(Markdown(says.spare_sentence(counted, needed)))
 display(Markdown(tables.table(counted)))
 
 # %% [markdown]
@@ -441,7 +433,7 @@ ends = {
     n: metrics.add(f"adaptive {n}", list(map(measures.constraints, adapted[n]))) for n in starts
 }
 moved = metrics.add("adaptive", over(measures.summary, adapted))
-display(Markdown(latent_sentences.adaptive_sentences(ends, epsilon)))
+display(Markdown(says.adaptive_sentences(ends, epsilon)))
 display(Markdown(tables.table(moved)))
 
 # %% [markdown]
