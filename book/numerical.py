@@ -47,8 +47,6 @@ depth = 3  # number of residual blocks of the encoder
 probe_samples = 1500  # samples to fit a probe on, and as many to score it on
 
 # %% tags=["hide-input"]
-from dataclasses import replace
-
 import numpy as np
 import torch
 from IPython.display import Markdown, display
@@ -77,6 +75,9 @@ display(Markdown(says.numerical_by(config.profile, **numerical.facts(config, bas
 
 
 # %%
+from dataclasses import replace
+
+
 def train(settings):
     """One run per seed of each setting."""
     return numerical.runs(settings, config.all_seeds, config.out_dir)
