@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import losses, memory, steps, threads, views
+from benchmarks import families, losses, memory, ranks, steps, threads, views
 from benchmarks.pairs import Cases, compare, hardware
 from msr.report.metrics import commit
 
@@ -21,6 +21,8 @@ SUITES: dict[str, Cases] = {
     "losses": losses.cases,
     "steps": steps.cases,
     "threads": threads.cases,
+    "ranks": ranks.cases,
+    "families": families.cases,
     "memory": memory.cases,
 }
 STORED = Path(__file__).parent / "results.json"  # what the book shows

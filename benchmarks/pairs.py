@@ -20,7 +20,8 @@ class Case:
     """One comparison of two calls that do the same.
 
     work: how much a call does, such as 256 views; unit: its name. measure: what a call costs, such
-    as seconds; of other measures than time, the cost itself is written down, in units.
+    as seconds; of other measures than time, the cost itself is written down, in units. most: the
+    largest number of rounds, for what takes long.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Case:
     work: int = 1
     unit: str = "calls"
     measure: Callable[[Work, torch.device], float] | None = None
+    most: int = 10**6
 
 
 Cases = Callable[[torch.device], Iterator[Case]]
@@ -37,11 +39,13 @@ Cases = Callable[[torch.device], Iterator[Case]]
 def compare(case: Case, rounds: int, device: torch.device) -> dict[str, Any]:
     """Return the costs of a case as plain data, from so many rounds after one that is not counted.
 
+    There are at most `case.most` rounds.
     "ratio" is how many times less ours costs, such as how many times faster it is: the median over
     rounds of their cost / our cost; "low" and "high" are its quartiles. "ours" and "theirs" are the
     medians of work per second, or of another cost.
     """
     sides, measure = (case.ours, case.theirs), case.measure or seconds
+    rounds = min(rounds, case.most)
     for work in sides:
         measure(work, device)
     costs = np.array([[measure(work, device) for work in sides] for _ in range(rounds)])

@@ -38,12 +38,15 @@ MOST = 6
 
 
 def cases(device: torch.device) -> Iterator[Case]:
-    """Yield whole steps against the network's own part of them, then steps against M."""
+    """Yield whole steps against parts of them, a compiled network, then steps against M."""
     for name, changes in NETWORKS.items():
         step = Step(changes, device)
         n = step.images.shape[0] * step.setup.views.n_views
         yield Case(f"{name}: the network alone", step.whole, step.network_alone, n, "views")
         yield Case(f"{name}: the views alone", step.whole, step.views_alone, n, "views")
+    compiled, name = Step({}, device), next(iter(NETWORKS))
+    compiled.state.model.compile()
+    yield Case(f"compiled, {name}: not", compiled.whole, Step({}, device).whole, 1, "steps")
     PRESETS.setdefault("symmetric", symmetric)
     same: dict[str, Any] = {"augmentation": "symmetric"}
     plain = Step(same | {"groups": [], "sizes": [24]}, device)

@@ -3,12 +3,13 @@
 import json
 import math
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import losses, memory, steps, views
+from benchmarks import families, losses, memory, ranks, steps, views
 from benchmarks.pairs import Case, compare, hardware
 from msr.experiments import performance
 from msr.report import speed_plots
@@ -135,3 +136,26 @@ def test_a_step_and_its_parts():
 def test_peak_memory_of_a_known_size():
     found = memory.peak(lambda: torch.ones(2**20, 20), CPU)
     assert 75 < found < 100  # 80 MiB
+
+
+@pytest.mark.parametrize("needed, seconds", [(100, 10.0), (400, 40.0), (10**6, 160.0)])
+def test_a_learner_takes_the_shortest_run_that_reaches_it(needed, seconds, monkeypatch):
+    seeds = []
+
+    def trained(setting, seed, progress):
+        seeds.append(seed)
+        names, score = setting.latents.names, 0.9 if setting.steps >= needed else 0.5
+        table = {name: {other: score * (name == other) for other in names} for name in names}
+        return SimpleNamespace(latents=setting.latents, seconds=setting.steps / 10, table=table)
+
+    monkeypatch.setattr(families, "run", trained)
+    case = next(families.cases(CPU))
+    assert families.cost(case.theirs, CPU) == families.cost(case.ours, CPU) == seconds
+    assert len(set(seeds)) == 1 and families.cost(case.ours, CPU) == seconds
+    assert len(set(seeds)) == 2  # another seed each time
+
+
+def test_two_ranks_take_steps_and_what_fails_is_said():
+    assert 0 < ranks.by(2, 1, "cpu") < 60
+    with pytest.raises(RuntimeError, match="(?s)1 ranks failed.*nowhere"):
+        ranks.by(1, 1, "nowhere")
