@@ -15,7 +15,7 @@
 # ---
 
 # %% [markdown]
-# # Keeping style: one embedding, several spaces
+# # Images: one embedding, several spaces
 #
 # Self-supervised learning pulls two augmented views of an image together, and so throws away
 # whatever the augmentation changed. Here that part, the *style*, is kept: beside the content space,
