@@ -133,7 +133,7 @@ def right(name, field, value):
         if not isinstance(value, str):
             return False
         if get_origin(field.annotation) is Literal:
-            return value in get_args(field.annotation)
+            return value in map(str, get_args(field.annotation))  # the text "True" is True
         return True if name in FREE else False
     return None
 
