@@ -105,6 +105,8 @@ def _wanted(error: Any) -> str:
             limit = error["ctx"][key]
             return text.format(limit if isinstance(limit, int) else f"{limit:g}")
     kind = error["type"].split("_")[0]
+    if kind == "literal":
+        return error["ctx"]["expected"]
     return KINDS.get(kind, error["msg"].lower().removeprefix("input should be "))
 
 

@@ -183,3 +183,9 @@ def test_choose(known):
 )
 def test_choose_names_the_known_ones(name, says):
     assert complaint(choose, "backbone", name, iter(["cnn", "vgg"])) == says
+
+
+def test_the_text_of_a_flag_is_the_flag():
+    assert Training(compile="True").compile is True and Training(compile="False").compile is False
+    with pytest.raises(ValueError, match="compile = 'yes'; give 'auto', True or False"):
+        Training(compile="yes")

@@ -130,10 +130,10 @@ def right(name, field, value):
     if kind == "flag":
         return False  # all that WRONG has for flags is wrong
     if kind in ("word", "path"):
+        if get_origin(field.annotation) is Literal:
+            return value in get_args(field.annotation)
         if not isinstance(value, str):
             return False
-        if get_origin(field.annotation) is Literal:
-            return value in map(str, get_args(field.annotation))  # the text "True" is True
         return True if name in FREE else False
     return None
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from msr.config import Config, Number, Whole
 
 Optimizer = Literal["adamw", "lars", "sgd"]
 Precision = Literal["auto", "bf16", "float32"]
-Compile = Literal["auto", True, False]
+
+
+def _flag(value: object) -> object:
+    """Return True or False for the text of it, which a file or a command line may give."""
+    return {"True": True, "False": False}.get(value, value) if isinstance(value, str) else value
+
+
+Compile = Annotated[Literal["auto", True, False], BeforeValidator(_flag)]
 
 
 class Training(Config):
