@@ -57,12 +57,7 @@ $(VENV)/.test: $(VENV)/.book
 	$(BIN)/python -m pip install --quiet -e ".[test]"
 	touch $@
 
-$(VENV)/.reproduce: $(VENV)/.book  ## run every notebook by its defaults (hours), keep the results, render them
-	$(BIN)/python book/build.py --profile standard
-	$(BIN)/python book/keep.py _build/runs/standard/*/metrics.json
-	$(BIN)/python book/build.py --profile standard
-
-bench: $(VENV)/.book
+$(VENV)/.bench: $(VENV)/.book
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
 	touch $@
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from images import layout
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +38,14 @@ def test_the_library_depends_on_what_it_imports():
             elif isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
     assert found - sys.stdlib_module_names - {"msr", "IPython"} == names  # a kernel has IPython
+
+
+@pytest.mark.parametrize("target", ["book", "test", "reproduce", "bench", "bench-check", "lint"])
+def test_make_knows_all_that_a_target_needs(target, tmp_path):
+    """From nothing: no environment is there yet."""
+    command = ["make", "-n", "-C", str(ROOT), target, f"VENV={tmp_path}/venv"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "pip install" in done.stdout, done.stderr
 
 
 def test_the_version_is_the_same_everywhere():
