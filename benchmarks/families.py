@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmarks.pairs import Case, Work
+from benchmarks.pairs import Case, told
 from msr.experiments import numerical
 from msr.experiments.latent_runs import LatentRun, Setting, run
 
@@ -23,13 +23,8 @@ def cases(device: torch.device) -> Iterator[Case]:
     for family, setting in numerical.usual(base).items():
         ours, theirs = Learner(replace(base, rows=())), Learner(setting)
         yield Case(
-            f"R² of {REACHED}, entropy: {family}", ours, theirs, unit="s", measure=cost, most=3
+            f"R² of {REACHED}, entropy: {family}", ours, theirs, unit="s", measure=told, most=3
         )
-
-
-def cost(work: Work, device: torch.device) -> float:
-    """Return the seconds that a learner says it took."""
-    return work()
 
 
 class Learner:

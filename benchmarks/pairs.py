@@ -39,10 +39,9 @@ Cases = Callable[[torch.device], Iterator[Case]]
 def compare(case: Case, rounds: int, device: torch.device) -> dict[str, Any]:
     """Return the costs of a case as plain data, from so many rounds after one that is not counted.
 
-    There are at most `case.most` rounds.
-    "ratio" is how many times less ours costs, such as how many times faster it is: the median over
-    rounds of their cost / our cost; "low" and "high" are its quartiles. "ours" and "theirs" are the
-    medians of work per second, or of another cost.
+    There are at most `case.most` rounds. "ratio" is how many times less ours costs, such as how
+    many times faster it is: the median over rounds of their cost / our cost; "low" and "high" are
+    its quartiles. "ours" and "theirs" are the medians of work per second, or of another cost.
     """
     sides, measure = (case.ours, case.theirs), case.measure or seconds
     rounds = min(rounds, case.most)
@@ -64,6 +63,11 @@ def seconds(work: Work, device: torch.device) -> float:
     work()
     wait(device)
     return time.perf_counter() - start
+
+
+def told(work: Work, device: torch.device) -> float:
+    """Return the cost that a call itself says it had, where it measures a part of what it does."""
+    return work()
 
 
 def wait(device: torch.device) -> None:

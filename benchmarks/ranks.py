@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import steps
-from benchmarks.pairs import Case, Work, seconds
+from benchmarks.pairs import Case, seconds, told
 from msr import dist
 from msr.train import loop
 
@@ -29,12 +29,7 @@ def cases(device: torch.device) -> Iterator[Case]:
     most = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1
     for n in (2**i for i in range(1, most.bit_length())):
         ours, theirs = (partial(by, ranks, max(1, most // n), device.type) for ranks in (n, 1))
-        yield Case(f"a step, {n} ranks: one", ours, theirs, unit="s", measure=cost, most=5)
-
-
-def cost(work: Work, device: torch.device) -> float:
-    """Return the seconds that the processes say a step took."""
-    return work()
+        yield Case(f"a step, {n} ranks: one", ours, theirs, unit="s", measure=told, most=5)
 
 
 def by(ranks: int, threads: int, device: str) -> float:

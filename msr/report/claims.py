@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from msr.report.metrics import Table
-from msr.report.tables import number
+from msr.report.metrics import Table, cell_of
+from msr.report.tables import number, show
 from msr.report.verdict import Verdict, paired
 
 Place = tuple[str, str, str]  # a cell of a metrics file: table, row, column
@@ -81,9 +81,7 @@ class Judged:
     @property
     def number(self) -> str:
         """The number that counts, mean ± standard deviation over seeds; "–" if it was not run."""
-        several = len(self.values) > 1
-        spread = f" ± {np.std(self.values, ddof=1):.2f}" if several else ""
-        return number(float(np.mean(self.values))) + spread if self.values else "–"
+        return show(cell_of(self.values)) if self.values else "–"
 
 
 def judged(

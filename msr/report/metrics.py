@@ -37,12 +37,12 @@ def over_seeds(runs: Sequence[Scores]) -> Table:
     if not runs:
         raise ValueError("no runs to make a table of; give one seed or more")
     return {
-        space: {target: _cell([run[space][target] for run in runs]) for target in row}
+        space: {target: cell_of([run[space][target] for run in runs]) for target in row}
         for space, row in runs[0].items()
     }
 
 
-def _cell(values: Sequence[float]) -> Cell:
+def cell_of(values: Sequence[float]) -> Cell:
     """Return the cell of a target from its values, one per seed."""
     return {
         "value": float(np.mean(values)),

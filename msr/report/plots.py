@@ -66,9 +66,6 @@ def figure(
     return fig, axes
 
 
-# --------------------------------------------------------------------------------------- training
-
-
 # -------------------------------------------------------------------------------------- heat maps
 
 
@@ -177,7 +174,7 @@ def dots(tables: Mapping[str, Table], targets: Sequence[str], less: Collection[s
                 ms=5,
                 lw=1.4,
                 color=tint,
-                label=f"{target.replace('_', ' ')} {'(less is better)' if target in less else ''}",
+                label=target.replace("_", " ") + " (less is better)" * (target in less),
             )
         axis.set_xlim(-0.03, 1.03)
         _rows(axis, title, [row.replace("_", " ") for row in table])
