@@ -94,11 +94,42 @@ def image(source: str | io.BytesIO) -> Image.Image:
     Raises ValueError for an image of more than `PIXELS` pixels, and any error that Pillow raises,
     among others for a compressed text or profile that is much too large.
     """
+    _small(*_canvas(source))
     file = Image.open(source, formats=FORMATS)
-    if file.width * file.height > PIXELS:
+    try:
+        _small(*file.size)
+    except ValueError:
         file.close()
-        raise ValueError(f"{file.width} × {file.height} pixels, more than {PIXELS:,}")
+        raise
     return file
+
+
+def _small(width: int, height: int) -> None:
+    """Raise ValueError, one line, for an image of more than `PIXELS` pixels."""
+    if width * height > PIXELS:
+        raise ValueError(f"{width} × {height} pixels, more than {PIXELS:,}")
+
+
+def _canvas(source: str | io.BytesIO) -> tuple[int, int]:
+    """Return the width and height that the head of a WebP file states; (0, 0) of other files.
+
+    Pillow's reader of WebP takes 8 bytes a pixel as it opens a file, before the size can be seen.
+    The head is that of https://developers.google.com/speed/webp/docs/riff_container.
+    """
+    if isinstance(source, io.BytesIO):
+        head = bytes(source.getbuffer()[source.tell() :][:30])
+    else:
+        with open(source, "rb") as file:
+            head = file.read(30)
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return 0, 0
+    form, number = head[12:16], int.from_bytes
+    if form == b"VP8X":
+        return number(head[24:27], "little") + 1, number(head[27:30], "little") + 1
+    if form == b"VP8L":
+        bits = number(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return number(head[26:28], "little") & 0x3FFF, number(head[28:30], "little") & 0x3FFF
 
 
 def mapping(text: str | bytes, what: str) -> dict[str, Any]:

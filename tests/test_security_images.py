@@ -75,6 +75,23 @@ def test_decompression_bombs(kind, side):
     assert "pixels" in why and ("more than" in why or "exceeds limit" in why), why
 
 
+WEBP = {b"VP8 ": {}, b"VP8L": {"lossless": True}, b"VP8X": {"exif": b"Exif\0\0II"}}
+
+
+@pytest.mark.parametrize("form", WEBP)
+def test_the_canvas_of_a_webp_is_known_before_pillow_takes_memory_for_it(form, monkeypatch):
+    """Pillow takes 8 bytes a pixel as it opens one: 2 GiB for a file of a few bytes."""
+    out = io.BytesIO()
+    noise(0, (17, 31)).save(out, "WEBP", **WEBP[form])
+    content = out.getvalue()
+    assert content[12:16] == form
+    assert safe._canvas(io.BytesIO(content)) == (31, 17)
+    assert read(content) == ""
+    monkeypatch.setattr(safe, "PIXELS", 500)
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("Pillow opened it"))
+    assert read(content) == "31 × 17 pixels, more than 500"
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "I;16", "CMYK", "LA"])
 def test_an_image_takes_at_most_24_bytes_a_pixel(mode):
     sides = 2000, 2000
