@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -15,6 +16,7 @@ from msr.report.claims import Claim, Judged
 
 Record = dict[str, Any]  # the content of a metrics.json
 STATED = "claims.yml"  # in results/
+GIVEN = ("data_dir", "tasks")  # parameters whose empty default does not mean "what suits the data"
 
 
 class Parameters(Page):
@@ -103,14 +105,39 @@ def headline(page: str) -> str:
     )
 
 
+def command(found: Record) -> str:
+    """Return the command that repeats a run that is kept: its images, and what was no default."""
+    name, params = found["notebook"], found["params"]
+    page = importlib.import_module(f"msr.experiments.{name}").Parameters
+    defaults = page().model_dump()
+    given = {
+        n: params[n]
+        for n in page.FIRST
+        if n in params and (n in GIVEN or defaults[n]) and params[n] != plain(defaults[n])
+    }
+    words = "".join(f" -p {n} {listed(value)}" for n, value in given.items() if value)
+    return f"papermill book/{name}.ipynb out.ipynb{words}"
+
+
+def plain(value: Any) -> Any:
+    """Return a parameter as it is read from a file: a tuple is a list there."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def listed(value: Any) -> str:
+    """Return a parameter as papermill's -p takes it: a list with commas."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def references() -> str:
     """Return a Markdown table of the runs that are kept in results/."""
     lines = ["| notebook | command | commit | made on | minutes |", "|---|---|---|---|---|"]
     for path in sorted(kept.RESULTS.glob("*.json")):
         found = record(path)
-        name, versions = found["notebook"], found["versions"]
+        versions = found["versions"]
         on = f"{found['device']}, PyTorch {versions['torch']}"
-        command = f"`papermill book/{name}.ipynb out.ipynb`"
         minutes = f"{found['seconds'] / 60:.0f}"
-        lines.append(f"| {path.stem} | {command} | `{found['commit']}` | {on} | {minutes} |")
+        lines.append(
+            f"| {path.stem} | `{command(found)}` | `{found['commit']}` | {on} | {minutes} |"
+        )
     return "\n".join(lines)
