@@ -63,7 +63,8 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
 
     They are those of <profile>.yml that the notebook declares, those of <profile>-<name>.yml, its
     folder in _build, and those of `extra`, the command line, that it declares; of equal names the
-    last one counts.
+    last one counts. RUNS in the text of a profile stands for the folder that holds the runs of all
+    notebooks, so that one can use the networks of another.
     """
     known = declared(ROOT / "book" / f"{name}.ipynb")
     folder = ROOT / "book" / "profiles"
@@ -73,7 +74,8 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
         chosen |= plain(own.read_text(), own.name)
     chosen = {key: value for key, value in (chosen | extra).items() if key in known}
     runs = extra.get("out_dir", f"_build/runs/{profile}")
-    return chosen | {"out_dir": f"{runs}/{name}"}
+    texts = {k: v.replace("RUNS/", f"{runs}/") for k, v in chosen.items() if isinstance(v, str)}
+    return chosen | texts | {"out_dir": f"{runs}/{name}"}
 
 
 def check(extra: dict) -> None:
@@ -91,8 +93,9 @@ def fingerprint(name: str, params: dict) -> str:
     """Return a digest of what an executed page depends on.
 
     These are the code of the notebook and all that it imports from this checkout, its parameters,
-    $IMAGENET_DIR, the files that it names, and the results that are kept of it. A page that judges
-    all results depends on those of every notebook, kept or made in this build.
+    $IMAGENET_DIR, the files that it names, and the results that are kept of it. A page that uses
+    the networks of another notebook depends on its metrics, and one that judges all results on
+    those of every notebook, kept or made in this build.
     """
     source = "\n".join(sources(name))
     values = [params, os.environ.get("IMAGENET_DIR", ""), source]
@@ -100,7 +103,7 @@ def fingerprint(name: str, params: dict) -> str:
     needed = code.needed(source, ROOT)
     digest.update(code.meaning_of(needed, ROOT).encode())
     given = [ROOT / value for value in params.values() if isinstance(value, str) and value]
-    results = [ROOT / "results" / f"{name}.json"]
+    results = [ROOT / "results" / f"{name}.json", *(p / "metrics.json" for p in given)]
     if JUDGING in needed:
         made = (ROOT / params["out_dir"]).parent.glob("*/metrics.json")
         results = [*(ROOT / "results").iterdir(), *made]

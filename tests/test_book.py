@@ -66,8 +66,23 @@ def test_a_profile_of_one_notebook_knows_its_parameters():
         assert profile in build.PROFILES and set(content) <= build.declared(
             ROOT / "book" / f"{name}.ipynb"
         )
-        assert content.items() <= build.parameters(name, profile, {}).items()
+        runs = f"_build/runs/{profile}/"
+        wanted = {
+            k: v.replace("RUNS/", runs) if isinstance(v, str) else v for k, v in content.items()
+        }
+        assert wanted.items() <= build.parameters(name, profile, {}).items()
         assert build.parameters(name, profile, {"seeds": 7})["seeds"] == 7
+
+
+def test_a_page_that_uses_networks_of_another_depends_on_them(tmp_path, monkeypatch):
+    given = build.parameters("transfer", "quick", {"out_dir": str(tmp_path)})
+    assert given["trained"] == f"{tmp_path}/imagenet"
+    order = build.notebooks()
+    assert order.index("imagenet") < order.index("transfer"), "they are trained by then"
+    before = build.fingerprint("transfer", given)
+    (tmp_path / "imagenet").mkdir()
+    (tmp_path / "imagenet" / "metrics.json").write_text("{}")
+    assert build.fingerprint("transfer", given) != before
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
