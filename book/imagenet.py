@@ -22,6 +22,10 @@
 # each group of augmentations gets a space of its own, invariant to every augmentation **but** that
 # group's. This page trains such spaces on a set of images, asks with probes what each one encodes,
 # and trains the same network by plain self-supervision, at equal compute, for comparison.
+#
+# *For readers who want to train it. What a key is, [the introduction](intro.md) shows in four
+# steps. Next: why it works, [in action](numerical.ipynb) and [proved](theory.md); or straight to
+# [your images](files.md).*
 
 # %% tags=["parameters", "hide-input"]
 data_dir = ""  # folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes

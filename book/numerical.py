@@ -21,6 +21,9 @@
 # draw them, mix them by an invertible network, show an encoder only structured views of the
 # mixture, and ask which block each space encodes, by the R² of a nonlinear regression on held-out
 # samples. Then each assumption is dropped in turn.
+#
+# *For readers who want to see a theorem hold, and fail. It needs the box at the top of [the
+# theory](theory.md), and what an R² is. Next: [the proofs](theory.md).*
 
 # %% tags=["parameters", "hide-input"]
 steps = 1000  # training steps of each encoder, all on fresh latents

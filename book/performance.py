@@ -25,6 +25,8 @@
 # `make bench` measures all of it on your machine, and on a GPU if there is one (`runs/bench.json`);
 # `make bench-check` compares with the measurements that are kept with the book, which the figures
 # show.
+#
+# *For readers who count seconds; it needs no other page. Next: [at scale](scale.md).*
 
 # %% tags=["parameters", "hide-input"]
 results = "benchmarks/results.json"  # measurements to show, as `make bench` writes
@@ -173,3 +175,44 @@ for name, row in part("memory", "simclr, ", ": whole matrix").items():
 # - A GPU runs the same code, but all images of a batch pass through every transform there, since to
 #   count those that drew it would mean to wait for the device.
 # - What is compared does the same, except that "torchvision, one draw" draws once for all images.
+#
+# ## Exercises
+#
+# 1. The views take a share of a step. How much faster would the step be if they took no time? Use
+#    the measurements that are kept.
+# 2. How many bytes does the matrix of all similarities take in the spread of `simclr`, for a batch
+#    of 4,096 images with four views each? How many if only 1,024 of its rows exist at a time?
+# 3. Why does the cost of `paired` not grow with the number of groups, and what is paid instead?
+#
+# ````{dropdown} Solutions
+# By Amdahl's law at most 1 / (1 − share):
+#
+# ```python
+# import json
+# from msr.report import kept
+#
+# rows = json.loads((kept.ROOT / "benchmarks" / "results.json").read_text())["steps"]["rows"]
+# for name, row in rows.items():
+#     if name.endswith("the views alone"):
+#         share = row["ratio"]
+#         print(f"{name}: {share:.2f} of a step, so at most {1 / (1 - share):.2f} times as fast")
+#         assert 0 < share < 1
+# ```
+#
+# ```python
+# views = 4096 * 4
+# whole, rows = views**2 * 4, 1024 * views * 4  # float32
+# assert whole == 2**30 and rows == 2**26  # 1 GiB, and 64 MiB; its gradient takes as much again
+# ```
+#
+# An image has two views, whatever the number of groups; which key it gets cycles over the batch. So
+# each space aligns a part of the images only: with $M$ groups, one in $M + 1$.
+#
+# ```python
+# from msr import Views, pipelines
+#
+# groups = ("color", "crop", "flip")
+# pipes = pipelines("small", 32)
+# assert [Views(*pipes, groups, paired).n_views for paired in (False, True)] == [5, 2]
+# ```
+# ````

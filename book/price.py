@@ -21,6 +21,9 @@
 # same width, from the same number of views. This page compares it with plain self-supervision on
 # what both should know, and changes one choice of the method at a time, to see which part of a
 # price comes from the method, which from its settings, and which is left.
+#
+# *For readers who doubt that style is free. It needs the table of [images](imagenet.ipynb). Next:
+# [photographs](photographs.ipynb), where the answer is less kind.*
 
 # %% tags=["parameters", "hide-input"]
 data_dir = ""  # folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes

@@ -20,6 +20,8 @@
 # What does this book claim, who says so, and do the numbers bear it out? Each claim stands here
 # once, with its bound, for two runs of each notebook: the *reference*, a long run that is kept in
 # the repository, and the run that made the book you are reading, which may be short.
+#
+# *For readers who distrust the pages before. Next: [the library](api.md), where each equation is.*
 
 # %% tags=["parameters", "hide-input"]
 out_dir = "runs/reproduction"  # runs of the other notebooks lie beside it

@@ -22,6 +22,9 @@
 # views, are judged by **linear classification of other images**, space by space. The claim to be
 # tested: tasks that depend on what the augmentations change (colour, place) gain from style that
 # was kept, and tasks of content lose nothing.
+#
+# *For readers who will use frozen features. It needs the table of [images](imagenet.ipynb). Next:
+# [your images](files.md), or what it all costs in [time](performance.ipynb).*
 
 # %% tags=["parameters", "hide-input"]
 tasks = []  # folders, such as ["content:FOLDER", "spatial:OTHER"]; empty: rendered

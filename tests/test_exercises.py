@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 BOOK = Path(__file__).parents[1] / "book"
-PAGES = ("sprites", "imagenet", "numerical", "price", "transfer")
+PAGES = ("sprites", "imagenet", "numerical", "price", "photographs", "transfer", "performance")
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
