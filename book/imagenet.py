@@ -18,10 +18,11 @@
 # # Images: one embedding, several spaces
 #
 # Self-supervised learning pulls two augmented views of an image together, and so throws away
-# whatever the augmentation changed. Here that part, the *style*, is kept: beside the content space,
-# each group of augmentations gets a space of its own, invariant to every augmentation **but** that
-# group's. This page trains such spaces on a set of images, asks with probes what each one encodes,
-# and trains the same network by plain self-supervision, at equal compute, for comparison.
+# whatever the augmentation changed: the embedding all of it, the features before it a part. Here
+# that part, the *style*, is kept: beside the content space, each group of augmentations gets a
+# space of its own, invariant to every augmentation **but** that group's. This page trains such
+# spaces on a set of images, asks with probes what each one encodes, and trains the same network by
+# plain self-supervision, at equal compute, for comparison.
 #
 # *For readers who want to train it. What a key is, [the introduction](intro.md) shows in four
 # steps. Next: why it works, [in action](numerical.ipynb) and [proved](theory.md); or straight to
@@ -101,9 +102,10 @@ display(Markdown(sentences.made_by("imagenet", config.profile, setup.facts())))
 # Each image is augmented several times. The **query** draws all its parameters, $t$. **Key 0**
 # draws everything afresh, so it shares with the query only what no augmentation changes: content.
 # **Key $m$** draws everything afresh *except* group $m$, whose parameters it takes over from $t$:
-# it shares content and style $m$.
+# it shares content and style $m$. The groups of this run:
 
 # %%
+display(Markdown(sentences.grouped(setup.views.members)))
 originals = setup.val.fetch(torch.arange(5)).float() / 255
 batch = setup.views(originals, torch.Generator().manual_seed(4))  # [V, B, 3, S, S]
 names = setup.spaces.names
@@ -193,10 +195,12 @@ plots.heatmap(inputs, columns=styles, title="style probes from the images", cmap
 # %% [markdown]
 # ## What to notice
 #
-# Read each column from top to bottom: which space predicts most, and by how much? The theory has an
-# answer for some targets before any training. What no augmentation changes belongs to content; what
-# one group of augmentations hides, and what it drew, belongs to that group's space. These sentences
-# are generated from the table above:
+# Read each column from top to bottom: which space predicts most, and by how much? The theory has
+# an answer for some targets before any training. What no augmentation changes belongs to content;
+# what one group of augmentations hides, and what it drew, belongs to that group's space. (The
+# theorem is about continuous factors. Of shape, texture and flips, which are discrete, the same is
+# expected by analogy.) Where the images themselves tell more than a space, it has not learnt all
+# there is. These sentences are generated from the table above:
 
 # %%
 display(Markdown(sentences.promises(main, names, homes)))
@@ -246,7 +250,8 @@ galleries.neighbours(shown, nearest)
 # The network for comparison has the same backbone, family, embedding width and augmentations, but
 # no style spaces ($M = 0$). It is trained on **the same number of views**: two per image, so for
 # more steps. Its whole embedding is called "content", with the λ of our content space and its
-# further spread, if it has one; any style that survives is kept by accident.
+# further spread, if it has one; any style that survives is kept by accident. Much may survive in
+# $h$, which lies before the projector and need not agree between views.
 
 # %%
 if baseline:

@@ -1,7 +1,8 @@
 """Keep the results of a run with the book: python book/keep.py runs/imagenet/metrics.json …
 
 The file goes to results/<notebook>.json (see results/README.md), with NAME=runs/… to
-results/NAME.json. Of paths outside the checkout only the last part is kept. The badge of the
+results/NAME.json. Of paths outside the checkout only the last part is kept. The network of the
+first seed goes to msr/weights/shipped/, if the notebook is one of `NETWORKS`. The badge of the
 README, results/badge.svg, is drawn again.
 """
 
@@ -13,9 +14,14 @@ import sys
 from pathlib import Path, PurePath
 from typing import Any
 
+import safetensors.torch
+
+from msr import weights
 from msr.experiments import reproduction
+from msr.weights.stored import SHIPPED
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
+NETWORKS = {"sprites": "sprites", "imagenet": "shapes"}  # notebook -> name of its shipped network
 OUTSIDE = re.compile(r"(\w+:)?([/~].*)", re.DOTALL)  # a path, perhaps after a word: spatial:/data/x
 
 
@@ -46,7 +52,24 @@ def keep(path: Path, name: str = "") -> Path:
     record["params"].pop("out_dir", None)
     kept = RESULTS / f"{name or notebook}.json"
     kept.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    if not name and notebook in NETWORKS:
+        ship(path.parent / f"spaces_seed{record['params']['seed']}", record)
     return kept
+
+
+def ship(run: Path, record: dict[str, Any]) -> Path:
+    """Write the network in a run's folder to `SHIPPED`, and into it where it is from.
+
+    record: the metrics of the run.
+    """
+    file = weights.locate(run)
+    some = {name: record[name] for name in ("notebook", "commit", "versions", "device")}
+    config = weights.config_of(file) | {"provenance": some | {"seed": record["params"]["seed"]}}
+    path = SHIPPED / f"{NETWORKS[record['notebook']]}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    meta = {"config": json.dumps(plain(config))}
+    safetensors.torch.save_file(weights.tensors(file), path, meta)
+    return path
 
 
 def badge(claims: int, reproduced: int) -> str:

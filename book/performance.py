@@ -17,7 +17,7 @@
 # %% [markdown]
 # # Performance
 #
-# What does a step spend its time on, what do style spaces cost, and is another library faster? All
+# What does a step spend its time on, what do style spaces cost, and is another library faster? Most
 # numbers on this page are **ratios of two ways to do the same**, measured in turn in one run, since
 # a time says as much about a machine as about a program. "2 ×" means that ours takes half as long.
 # Points are medians over rounds, bars their quartiles.
@@ -202,7 +202,8 @@ for name, row in part("memory", "simclr, ", ": whole matrix").items():
 # ```python
 # views = 4096 * 4
 # whole, rows = views**2 * 4, 1024 * views * 4  # float32
-# assert whole == 2**30 and rows == 2**26  # 1 GiB, and 64 MiB; its gradient takes as much again
+# assert whole == 2**30 and rows == 2**26  # 1 GiB, and 64 MiB
+# # its exponentials and its gradient take as much again each
 # ```
 #
 # An image has two views, whatever the number of groups; which key it gets cycles over the batch. So

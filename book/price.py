@@ -100,17 +100,18 @@ display(Markdown(sentences.made_by("price", config.profile, setup.facts())))
 # from the content space. **Style** is the R² of the style probes from h (mean over the targets of
 # all style spaces), **leak** the same from the content space.
 #
-# Plain self-supervision has two views per image and as many views in all: so more steps of fewer
-# views, or, with larger batches, fewer steps of more. Its embedding is as wide as all our spaces
-# together, or as our content space. It has the further spread of the content space that our
-# objective has; what it learns without is shown as well. "From h" is always by a probe that reads h
-# itself.
+# Both methods see the same number of views. Plain self-supervision makes two per image, ours four,
+# so the former trains for more epochs; it is tried with larger batches as well. Its embedding is as
+# wide as all our spaces together, or as our content space. It has the further spread of the content
+# space that our objective has; what it learns without is shown as well. "From h" is always by a
+# probe that reads h itself. (On the page of latents *leak* has the other direction: content that a
+# style space knows.)
 
 
 # %% [markdown]
 # The same network **trained on labels**, of all that the probes predict, shows what this network
-# can learn in as many views: what it does not learn either cannot be asked of self-supervision. It
-# is no strict bound, since it may overfit its labels.
+# can learn in as many views if it is told what to learn. It is no upper bound: it may overfit its
+# labels, and what it may not see of an image is drawn as for the others.
 
 # %%
 found = compared.measured(setup, cells, config.all_seeds)
@@ -135,7 +136,8 @@ display(Markdown(tables.compare(table, rival, labels + styles)))
 #   entropy estimated from two of the views.
 # - **steps**: batches twice as large, and so half as many steps, with the same views.
 # - **content width**, **weight of content**, **projector**, **backbone**: what their names say.
-# - **denominator**, **sharing**: what the spread compares, and what views share.
+# - **sharing**: one key per image, cycling. (With `simclr` there is **denominator** as well:
+#   whether the spread also pushes apart two views of one image.)
 # - **epochs**: two and four times as many.
 
 # %%
@@ -154,9 +156,11 @@ display(Markdown(tables.verdicts(effects, less=["leak"])))
 # %% [markdown]
 # ## One spread for all, or one for each
 #
-# The one change that the theory forbids: give each space a spread of its own, all else equal. A
-# style space is then free to hold what its pair shares beside the style, which is the content. Read
-# the rows of the style spaces: what do they know of shape and texture?
+# The one change that the theory forbids: give each space a spread of its own. All else is equal, so
+# the twin of this run is the one without a further spread of content. A style space is then free to
+# hold what its pair shares beside the style, which is the content ({prf:ref}`prop-copy`). And
+# nothing asks the content space to leave to the styles what it can hold itself: what augmentation
+# does not fully hide.
 
 # %%
 spreads = {"joint": "no content spread", "separate": "separate spreads"}
@@ -165,13 +169,16 @@ if all(tables_of.values()):
     names = setup.spaces.names
     near = [name.replace("_linear", "_knn") for name in labels]  # small spaces are not linear
     display(plots.heatmaps(tables_of, rows=names, columns=near + styles))
+    both = tables_of["joint"], tables_of["separate"]
+    display(Markdown(price_sentences.spread_sentences(*both, names, near, styles)))
 
 # %% [markdown]
 # ## Compute, capacity, or a trade-off?
 #
 # Ours minus plain self-supervision, paired by seed. A price that shrinks with epochs was one of
-# compute; one that grows as the backbone narrows is one of capacity. "No clear difference" is not
-# the same as none: see the widths of the intervals.
+# compute; one that grows as the backbone narrows is one of capacity; one that does neither is a
+# trade-off. "No clear difference" is not the same as none: see the widths of the intervals. [What
+# style costs](reproduction.ipynb) has the same numbers of all pages in one table.
 
 # %%
 display(Markdown(price_sentences.price_sentences(compared.prices(numbers))))
@@ -182,8 +189,9 @@ if longer:
     display(Markdown(f"{kept.made_by(longer)}\n\n{then}"))
 
 # %% [markdown]
-# Each point is one network: what h knows of style, against what h knows of content. A real
-# trade-off would show as a front that falls to the right.
+# Each point is one setting, the mean over seeds: across, what h knows of style; up, what h (left)
+# and the content space (right) know of content. A real trade-off would show as a front that falls
+# to the right.
 
 # %%
 everything = metrics.add("everything", compared.by_seed(numbers))
@@ -193,7 +201,8 @@ kinds = {
     price.PLAIN: [name for name in rivals if cells[name].kind == "plain"],
     price.BOUND: [name for name in rivals if cells[name].kind == "labels"],
 }
-shown = ("default", price.PLAIN, price.LIGHT, price.BOUND, "separate spreads")
+shown = ("default", "× 4", "separate spreads", price.PLAIN, price.LIGHT, price.BOUND)
+shown += (f"{price.PLAIN}, epochs × 4",)
 named = [name for name in shown if name in everything]
 price_plots.front(everything, "style", ["h", "content"], kinds, named)
 

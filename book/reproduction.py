@@ -17,9 +17,11 @@
 # %% [markdown]
 # # Reproduction
 #
-# What does this book claim, who says so, and do the numbers bear it out? Each claim stands here
-# once, with its bound, for two runs of each notebook: the *reference*, a long run that is kept in
-# the repository, and the run that made the book you are reading, which may be short.
+# What does this book claim, who says so, and do the numbers bear it out? Each main claim stands
+# here once, with its bound, for two runs of each notebook: the *reference*, a long run that is
+# kept in the repository, and the run that made the book you are reading, which may be short. (A
+# book made by the reference's settings has its seeds too, so it repeats the reference and does not
+# replicate it.)
 #
 # *For readers who distrust the pages before. Next: [the library](api.md), where each equation is.*
 
@@ -32,7 +34,7 @@ profile = "standard"  # name of the profile that made this page; only a label
 # %% tags=["hide-input"]
 from IPython.display import Markdown, display
 
-from msr.experiments import reproduction
+from msr.experiments import costs, reproduction
 from msr.report import NOTE, claims
 
 config = reproduction.Parameters.read(globals())
@@ -45,20 +47,33 @@ display(Markdown(reproduction.sentence(found)))
 # - **cannot say**: it contains the bound, or there is one seed;
 # - **short run, cannot say**: not reproduced, by a run shorter than the reference.
 #
-# Where a claim speaks of several numbers, in each seed the one counts that bears it out least.
-# "Should be" is the bound; where a claim compares, the number is a difference.
+# Where a claim speaks of several numbers, the worst of them in each seed counts. "Should be" is
+# the bound; where a claim compares, the number is a difference. The ± is the half-width of the
+# interval, corrected over the claims of its notebook. "Stated by" names the theorem that says so
+# of the optimum, or "suggested by" one from which a result of training does not follow.
 
 # %%
 for page, sides in found.items():
     text = claims.table(sides.reference, sides.here)
-    display(Markdown(f"**[{page.capitalize()}]({page}.ipynb)**\n\n{text}"))
+    display(Markdown(f"**[{reproduction.TITLES[page]}]({page}.ipynb)**\n\n{text}"))
+
+# %% [markdown]
+# ## What style costs
+#
+# Ours minus plain self-supervision, at equal views, in the reference runs: what both should know,
+# read from the backbone's features and from the content space (of plain self-supervision: from its
+# embedding), and what only ours is made to keep.
+
+# %%
+display(Markdown(costs.costs()))
 
 # %% [markdown]
 # ## The reference runs
 #
 # `make reproduce` makes them again, each by the notebook's defaults, in some hours on two CPU
-# cores, and writes the page anew. (The photographs are not in the book: give the notebook a
-# `data_dir`.)
+# cores, and writes the page anew. The photographs are not in the book: give the notebook a
+# `data_dir`. Those of the reference were folders, described on [their page](photographs.ipynb);
+# `-p data_dir cifar10` as it stands takes all of CIFAR-10.
 
 # %%
 display(Markdown(reproduction.references()))
@@ -70,7 +85,8 @@ display(Markdown(NOTE))
 # - The bounds are ours: "encodes" means an R² or an accuracy of more than 0.9 or 0.95, "knows
 #   nothing" less than 0.05, "as much" within 0.05.
 # - With three seeds an interval is wide, and wider for many claims at a time: where a number
-#   varies, the answer is often that nobody can say.
+#   varies, the answer is often that nobody can say. "As much as plain self-supervision, within
+#   0.05" needs more seeds than these to be decided.
 # - The claims from the paper are those of its abstract and method, tested on small images; its own
 #   tables are at a scale that this book did not run.
 # - A claim that differs is no error of the page: it is a result.

@@ -6,7 +6,7 @@ import math
 import pytest
 
 import keep
-from msr.experiments import reproduction
+from msr.experiments import costs, reproduction
 from msr.report import claims, kept, metrics
 from msr.report.claims import Claim
 
@@ -101,3 +101,18 @@ def test_the_references_say_how_they_were_made():
     for path in kept.RESULTS.glob("*.json"):
         found = json.loads(path.read_text())
         assert f"| {path.stem} |" in table and found["commit"] in table
+
+
+def test_what_style_costs_is_said_of_every_page_that_compares():
+    """Each line is ours minus plain self-supervision, by the kept run of its page."""
+    text = costs.costs()
+    for one in costs.ALL:
+        tables = reproduction.record(kept.RESULTS / f"{one.page}.json")["tables"]
+        found = one.differences(tables)
+        assert all(len(values) >= 3 for values in found.values())
+        (line,) = [row for row in text.splitlines() if f": {one.what} |" in row]
+        for values, cell in zip(found.values(), line.split("|")[2:5]):
+            mean = sum(values) / len(values)
+            assert float(cell.split(" ±")[0].replace("−", "-")) == pytest.approx(mean, abs=0.0051)
+    nothing = costs.by_number("price", "none", "beside", "nobody", "plain SSL")
+    assert "no score: no verdict" in costs.costs([nothing])

@@ -118,7 +118,9 @@ def test_promises_of_missing_scores():
     assert "the largest drop is for a, +0.00" in text and f"lead –, {NO_SCORE}" in text
     nothing = {s: {} for s in ("h", "content", "joined")}
     assert sentences.sprites_promises(nothing, ["content"], {}) == ""
-    assert "fitted on 0 of 0 training images" in sentences.small_probe(0, 0, field=False)
+    assert sentences.small_probe(0, 0, field=False) == sentences.grouped({}) == ""
+    lost = {"s": table_of({"a": {"x": NAN}, "b": {"x": 0.5}})}
+    assert "nothing changes by that" in sentences.changes_sentences(lost, [])
     text = sentences.task_promises(table, ["content", "spatial"])
     assert "*content* tasks: – from `content`, at most – from another space (`spatial`)" in text
     assert sentences.task_promises(table, ["content"]) == ""
@@ -155,9 +157,9 @@ def test_the_numerical_page_without_styles_and_without_scores():
     )
     parts = dict.fromkeys(("cap", "style", "caused", "content", "augmented"), NAN)
     text = latent_sentences.causal_sentences(table_of({"style_1": parts}))
-    assert "at most – of the style" in text and "observations with –." in text
+    assert "alone predicts – of the style" in text and "observations with –." in text
     row = {"content": NAN, "style": NAN, "leak": NAN}
-    studies = {"sizes": {}, "augmentation": table_of({"noise": row})}
+    studies = {"weights": {}, "sizes": {}, "augmentation": table_of({"noise": row})}
     dropped = table_of({"content": {"content": NAN, "s": NAN}, "s": {"content": NAN, "s": NAN}})
     assert "R² – and content with –" in latent_sentences.study_sentences(studies, dropped, "s")
     names = ("loss_style", "loss_turned", "turned", "turned_given_content")
@@ -212,6 +214,7 @@ def test_points_of_nothing_and_of_missing_scores():
 
 
 def test_sentences_on_prices_and_effects():
+    assert price_sentences.spread_sentences({}, {}, ["content"], [], []) == ""
     assert price_sentences.price_sentences({}) == price_sentences.effect_sentences({}) == ""
     clear, unclear, none = Verdict(-0.2, 0.1, 3), Verdict(0.1, 0.2, 3), Verdict(NAN, math.inf, 3)
     found = {number: {"a": clear, "b": unclear} for number in price_sentences.WHAT}

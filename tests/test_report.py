@@ -4,7 +4,8 @@ import math
 
 from test_verdict import HOMES, SPACES, table_of
 
-from msr.report import latent_sentences, sentences, tables
+from msr.report import latent_sentences, price_sentences, sentences, tables
+from msr.report.metrics import cell_of
 from msr.report.verdict import NOTE, ONE_SEED, Verdict
 
 # ---------------------------------------------------------------------------------------- tables
@@ -118,7 +119,7 @@ def test_what_made_a_page():
         "Profile `quick`: 25 epochs with batches of 128, family `entropy`, backbone `cnn`",
         "spaces content 8, appearance 4, 2 seeds, on cpu; probes fitted on 600 images and scored",
         "This is a short run: `make book PROFILE=standard` trains longer. Files: 2 converted.",
-        "`papermill book/imagenet.ipynb out.ipynb -p data_dir FOLDER -p epochs 100`",
+        "`papermill book/imagenet.ipynb out.ipynb -p data_dir FOLDER`",
     ):
         assert part in text
     one = sentences.Facts(**FACTS | {"seeds": 1}, paper="paper-sprites")
@@ -282,6 +283,7 @@ def test_the_counterexample_in_words():
 def test_studies_in_words():
     row = {"content": 0.9, "style": 0.8, "leak": 0.1}
     studies = {
+        "weights": table_of({"λ = 3": row | {"content": 0.7}}),
         "sizes": table_of({"exact": row, "styles + 1": row | {"leak": 0.3}}),
         "augmentation": table_of({"noise 0.1": row | {"style": 0.2}, "noise 1.0": row}),
     }
@@ -289,8 +291,45 @@ def test_studies_in_words():
         {"content": {"content": 0.95, "style_2": 0}, "style_2": {"content": 0.02, "style_2": 0.04}}
     )
     text = latent_sentences.study_sentences(studies, dropped, "style_2")
-    first, second, shared, narrow = text.splitlines()
+    weights, first, second, shared, narrow = text.splitlines()
+    assert weights == "- *Weights.* With λ = 3: content 0.70, styles 0.80, leak 0.10."
     assert first == "- *Sizes.* With exact: content 0.90, styles 0.80, leak 0.10."
     assert "With styles + 1" in second and second.endswith("leak 0.30.")
     assert "predicts its style with R² 0.04 and content with 0.02; the content space" in shared
+    assert shared.endswith("predicts content with 0.95, and that style with 0.00.")
     assert narrow == "- *Narrow augmentation* (noise 0.1): content 0.90, styles 0.20."
+
+
+def test_groups_in_words():
+    text = sentences.grouped({"spatial": ["resized_crop", "flip"], "appearance": ["blur"]})
+    assert text == "- `spatial`: resized crop, flip\n- `appearance`: blur"
+
+
+def test_separate_spreads_in_words():
+    joint = {"content": {"shape": 0.9, "hue": 0.1, "x": 0.2}, "style": {"shape": 0.1, "hue": 0.9}}
+    mixed = {"content": {"shape": 0.9, "hue": 0.5, "x": 0.9}, "style": {"shape": 0.6, "hue": 0.4}}
+    both = table_of(joint), table_of(mixed)
+    names = ["content", "style"], ["shape"], ["hue", "x"]
+    assert price_sentences.spread_sentences(*both, *names).splitlines() == [
+        "- `content` predicts x with 0.90 if the spaces are spread separately, "
+        "with 0.20 if jointly.",
+        "- `style` predicts shape with 0.60 if the spaces are spread separately, "
+        "with 0.10 if jointly.",
+    ]
+
+
+def test_changes_sentences_name_what_changes():
+    def row(shape, leak):
+        return {"shape": cell_of([shape]), "color_in_content": cell_of([leak])}
+
+    table = {"entropy": row(0.99, 0.1), "simclr": row(0.4, 0.9), "vicreg": row(0.95, 0.15)}
+    text = sentences.changes_sentences({"family": table}, ["color_in_content"])
+    assert text.splitlines()[0] == "What changes by 0.1 or more:"
+    assert text.splitlines()[2:] == [
+        "- **family**, *simclr*: shape 0.40 instead of 0.99 (worse), "
+        "color in content 0.90 instead of 0.10 (worse).",
+        "- **family**, *vicreg*: nothing changes by that.",
+    ]
+    better = {"weak": row(0.5, 0.8), "strong": row(0.9, 0.1)}
+    assert "(worse)" not in sentences.changes_sentences({"s": better}, ["color_in_content"])
+    assert sentences.changes_sentences({"family": {"entropy": row(1, 0)}}, []) == ""

@@ -138,7 +138,8 @@ def spaces(images):
 
 def spread():
     """Step 4: what a style space knows with one spread for all, and with one for each."""
-    found = json.loads((kept.RESULTS / "numerical.json").read_text())["tables"]
+    record = json.loads((kept.RESULTS / "numerical.json").read_text())
+    found, content = record["tables"], record["params"]["content"]
     with plt.rc_context(plots.STYLE | {"font.size": 13}):
         fig, axes = plt.subplots(1, 2, figsize=(12, 6.4), sharey=True)
     titles = {"separate": "each space spread by itself", "joint": "all spaces spread together"}
@@ -149,11 +150,16 @@ def spread():
         for (what, cell), tint in zip(cells.items(), tints):
             value = cell["value"]
             axis.bar(what, value, yerr=cell["std"], color=tint, width=0.6, capsize=4)
-            top = max(value, 0) + cell["std"] + 0.02
-            axis.text(what, top, tables.number(value), ha="center", fontsize=14)
+            tall = value > 0.1
+            where = value / 2 if tall else 0.03
+            tone = {"color": "white" if tall else "black", "ha": "center", "va": "center"}
+            axis.text(what, where, tables.number(value), fontsize=15, **tone)
+        axis.hlines(1 / content, 0.6, 1.4, color="#555555", lw=1.5, ls=":")
         axis.set_title(title, fontsize=15)
         axis.set_ylim(-0.02, 1.12)
     axes[0].set_ylabel("R² of what a style space predicts")
+    room = f"all that one dimension can hold\nof {content} dimensions of content"
+    axes[0].text(1, 1 / content + 0.02, room, color="#555555", fontsize=11, ha="center")
     return fig
 
 

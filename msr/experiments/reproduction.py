@@ -16,6 +16,14 @@ from msr.report.claims import Claim, Judged
 
 Record = dict[str, Any]  # the content of a metrics.json
 STATED = "claims.yml"  # in results/
+TITLES = {
+    "numerical": "The theory in action",
+    "sprites": "Sprites",
+    "imagenet": "Images",
+    "price": "The price of style",
+    "photographs": "Photographs",
+    "transfer": "Transfer",
+}
 GIVEN = ("data_dir", "tasks")  # parameters whose empty default does not mean "what suits the data"
 
 
@@ -81,9 +89,11 @@ def count(found: dict[str, Sides]) -> tuple[int, int, int]:
 def sentence(found: dict[str, Sides]) -> str:
     """Return in words how many claims were reproduced."""
     n, reference, here = count(found)
+    ran = sum(bool(one.values) for sides in found.values() for one in sides.reference)
+    missing = "" if ran == n else f" ({n - ran} were not run)"
     return (
-        f"Of **{n}** claims the reference runs reproduce **{reference}**, and the runs that made "
-        f"this book **{here}**."
+        f"Of **{n}** claims the reference runs reproduce **{reference}**{missing}, and the runs "
+        f"that made this book **{here}**."
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from msr.report.metrics import Table, cell_of
-from msr.report.tables import number, show
+from msr.report.metrics import Table
+from msr.report.tables import number
 from msr.report.verdict import Verdict, paired
 
 Place = tuple[str, str, str]  # a cell of a metrics file: table, row, column
@@ -80,8 +81,12 @@ class Judged:
 
     @property
     def number(self) -> str:
-        """The number that counts, mean ± standard deviation over seeds; "–" if it was not run."""
-        return show(cell_of(self.values)) if self.values else "–"
+        """The mean of the number that counts, ± the half-width of its interval, if it has one.
+
+        "–" if it was not run.
+        """
+        half = "" if math.isinf(self.verdict.half) else f" ± {self.verdict.half:.2f}"
+        return number(float(np.mean(self.values))) + half if self.values else "–"
 
 
 def judged(

@@ -57,3 +57,11 @@ def made_by(record: dict[str, Any]) -> str:
         f"{record['device']} with PyTorch {versions['torch']}, commit `{record['commit']}`, kept "
         f"in `results/{record['notebook']}.json`.*"
     )
+
+
+def of_network(record: dict[str, Any], name: str) -> str:
+    """Return a line on the network that a kept run left in the library, as Markdown."""
+    return (
+        f'*The same task, done by the network that comes with the library, `msr.load("{name}")`: '
+        f"the one of seed {record['params']['seed']} of the longer run above.*"
+    )

@@ -26,15 +26,18 @@ def known(rows: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]) -> Figu
 def spectra(values: Mapping[str, ArrayLike], counts: Mapping[str, int]) -> Figure:
     """Draw the singular values of each space's derivative, and where they are cut.
 
-    values: {space: singular values [d], falling}. counts: {space: how many of them count}, at most
-    d; a dashed line is drawn behind them.
+    values: {space: singular values [d], falling}, of a style space those of content and it
+    together. counts: {space: how many of them count}, at most d; a dashed line is drawn behind
+    them.
     """
     fig, axes = figure(1, len(values), width=2.3, height=2.3)
     for axis, (space, found) in zip(axes[0], values.items()):
         found = np.maximum(np.asarray(found), 1e-4)
         axis.semilogy(range(1, len(found) + 1), found, "o-", color=color(space, list(values)))
         axis.axvline(counts[space] + 0.5, color="black", lw=1, ls="--")
-        axis.set_title(space.replace("_", " "), loc="left")
-        axis.set_xticks(range(1, len(found) + 1))
+        together = "" if space == "content" else "content and "
+        axis.set_title(together + space.replace("_", " "), loc="left", fontsize=10)
+        axis.set(xlabel="number", xticks=range(1, len(found) + 1))
         axis.grid(axis="y", color=GRID, lw=0.6)
+    axes[0, 0].set_ylabel("singular value")
     return fig

@@ -72,7 +72,7 @@ def causal_sentences(table: Table) -> str:
     table: {style: `cap`, `style`, `caused`, `content`, `augmented`} (see `causal.parts`).
     """
     return "\n".join(
-        f"- `{style}`: its noise alone predicts at most {show(row['cap'])} of the style, and its "
+        f"- `{style}`: its noise alone predicts {show(row['cap'])} of the style, and its "
         f"space {show(row['style'])}. The space predicts what content contributes with "
         f"{show(row['caused'])}, and content itself with {show(row['content'])}, on augmented "
         f"observations with {show(row['augmented'])}."
@@ -108,22 +108,24 @@ def turn_sentence(score: Mapping[str, float]) -> str:
 
 
 def study_sentences(studies: Mapping[str, Table], dropped: Table, last: str) -> str:
-    """State the results of three studies: sizes, a key that shares nothing, narrow augmentation.
+    """State the results of four studies: weights, sizes, a key that shares nothing, narrow noise.
 
-    studies: {"sizes": table, "augmentation": table}, with a row per setting. dropped: the table of
-    the run in which the key of the space `last` shares no style with the query.
+    studies: {"weights", "sizes", "augmentation": table}, with a row per setting. dropped: the
+    table of the run in which the key of the space `last` shares no style with the query.
     """
-    sizes, narrow = studies["sizes"], studies["augmentation"]
+    narrow = studies["augmentation"]
     first = next(iter(narrow))
     lines = [
-        f"- *Sizes.* With {name}: content {show(row['content'])}, styles {show(row['style'])}, "
-        f"leak {show(row['leak'])}."
-        for name, row in sizes.items()
+        f"- *{study.capitalize()}.* With {name}: content {show(row['content'])}, styles "
+        f"{show(row['style'])}, leak {show(row['leak'])}."
+        for study in ("weights", "sizes")
+        for name, row in studies[study].items()
     ]
     lines += [
         f"- *A key that shares nothing*: its space predicts its style with R² "
         f"{show(dropped[last][last])} and content with {show(dropped[last]['content'])}; the "
-        f"content space predicts content with {show(dropped['content']['content'])}.",
+        f"content space predicts content with {show(dropped['content']['content'])}, and that "
+        f"style with {show(dropped['content'][last])}.",
         f"- *Narrow augmentation* ({first}): content {show(narrow[first]['content'])}, "
         f"styles {show(narrow[first]['style'])}.",
     ]
@@ -189,7 +191,7 @@ def height_sentences(table: Table) -> str:
             cell = row[keys[goal]]
             good = cell["value"] <= limit if goal == "elsewhere" else cell["value"] >= limit
             if not good:
-                missed.append(f"{keys[goal]} {show(cell)} (goal {number(limit)})")
+                missed.append(f"{keys[goal]} {show(cell, 3)} (goal {number(limit)})")
         if missed:
             lines.append(f"- *{name}* misses: {'; '.join(missed)}.")
         else:

@@ -176,6 +176,8 @@ def dots(tables: Mapping[str, Table], targets: Sequence[str], less: Collection[s
                 color=tint,
                 label=target.replace("_", " ") + " (less is better)" * (target in less),
             )
+        for row in range(1, len(table), 2):  # shaded, so that no point is read in another row
+            axis.axhspan(row - 0.5, row + 0.5, color="#f2f2f2", lw=0, zorder=0)
         axis.set_xlim(-0.03, 1.03)
         _rows(axis, title, [row.replace("_", " ") for row in table])
     for axis in axes.flat[len(tables) :]:
@@ -248,5 +250,5 @@ def tradeoff(table: Table, x: str, y: Sequence[str]) -> Figure:
         axis.margins(0.15)
         axis.grid(color=GRID, lw=0.6)
     if table and y:
-        axes[0, 0].legend(fontsize=9)
+        _legend_below(fig, axes[0, 0])
     return fig

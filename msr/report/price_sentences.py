@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from msr.report.tables import difference
+from msr.report.metrics import Table
+from msr.report.tables import difference, show, words
 from msr.report.verdict import NOTE, ONE_SEED, Verdict, compared, lower
 
 Verdicts = Mapping[str, Mapping[str, Verdict]]  # {number: {setting or variation: verdict}}
@@ -57,3 +58,28 @@ def effect_sentences(effects: Verdicts) -> str:
 def judged(number: str, verdicts: Verdicts, name: str) -> str:
     """Return a verdict in words; of leaks, less is better."""
     return (lower if number == "leak" else compared)(verdicts[number][name])
+
+
+def spread_sentences(
+    joint: Table,
+    separate: Table,
+    spaces: Sequence[str],
+    labels: Sequence[str],
+    styles: Sequence[str],
+) -> str:
+    """Say what spaces that are spread separately know more of, each by the target that rose most.
+
+    joint, separate: {space: {target: cell}}. spaces: content first. labels: targets of content;
+    styles: those of the style spaces. Of content the styles are named, of a style space the labels.
+    """
+    lines = []
+    for space in spaces:
+        targets = styles if space == spaces[0] else labels
+        rise = {t: separate[space][t]["value"] - joint[space][t]["value"] for t in targets}
+        if rise:
+            most = max(rise, key=lambda target: rise[target])
+            lines.append(
+                f"- `{space}` predicts {words(most)} with {show(separate[space][most])} if the "
+                f"spaces are spread separately, with {show(joint[space][most])} if jointly."
+            )
+    return "\n".join(lines)

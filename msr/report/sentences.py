@@ -61,8 +61,16 @@ def made_by(notebook: str, profile: str, facts: Facts) -> str:
     text = " ".join(part for part in parts if part)
     if not facts.own_images:
         return text
-    command = f"papermill book/{notebook}.ipynb out.ipynb -p data_dir FOLDER -p epochs 100"
+    command = f"papermill book/{notebook}.ipynb out.ipynb -p data_dir FOLDER"
     return f"{text}\n\nWith your own images: `{command}`."
+
+
+def grouped(members: Mapping[str, Sequence[str]]) -> str:
+    """Return which transforms each group has, as a Markdown list; members: {group: transforms}."""
+    return "\n".join(
+        f"- `{group}`: {', '.join(name.replace('_', ' ') for name in names)}"
+        for group, names in members.items()
+    )
 
 
 def counted(n: int, what: str) -> str:
@@ -81,8 +89,10 @@ def small_probe(fitted: int, n_train: int, field: bool) -> str:
     """Say that accuracies of probes on few images are not those that papers report.
 
     fitted: number of images that they are fitted on, of n_train. field: whether the page also has
-    the linear probe of the field.
+    the linear probe of the field. Empty if they are fitted on all of them.
     """
+    if fitted == n_train:
+        return ""
     also = "it is the second table here" if field else "with `linear_probe` the page also has it"
     return (
         f"These accuracies are of probes fitted on {fitted:,} of {n_train:,} training images, with "
@@ -186,3 +196,30 @@ def sensitivity_sentence(table: Table, spaces: Sequence[str]) -> str:
         parts.append(f"`{style}` has sensitivity {number(own)} to its own group{rest}")
     most = max(table["content"][group]["value"] for group in styles)
     return f"In numbers: {'; '.join(parts)}. `content` has at most {number(most)} to any of them."
+
+
+def changes_sentences(studies: Mapping[str, Table], less: Sequence[str], by: float = 0.1) -> str:
+    """Say for each setting of a study which numbers differ from the first setting's, and how.
+
+    studies: {study: {setting: {number: cell}}}; the first setting is the default. less: numbers of
+    which less is better. by: the smallest difference of means that is named. A study of one seed
+    shows a direction, so nothing is called better for certain.
+    """
+    lines = []
+    for study, table in studies.items():
+        default, *others = table
+        for name in others:
+            changed = {
+                target: (cell["value"], table[default][target]["value"])
+                for target, cell in table[name].items()
+                if abs(cell["value"] - table[default][target]["value"]) >= by
+            }
+            told = [
+                f"{words(target)} {number(new)} instead of {number(old)}"
+                f"{' (worse)' if (new > old) == (target in less) else ''}"
+                for target, (new, old) in changed.items()
+            ]
+            lines.append(
+                f"- **{study}**, *{name}*: {', '.join(told) or 'nothing changes by that'}."
+            )
+    return "\n".join([f"What changes by {number(by, 1)} or more:", "", *lines]) if lines else ""

@@ -26,10 +26,10 @@ def number(value: float, digits: int = 2, plus: bool = False) -> str:
     return f"{rounded:{'+' if plus else ''}.{digits}f}".replace("-", "−")
 
 
-def show(cell: Cell) -> str:
+def show(cell: Cell, digits: int = 2) -> str:
     """Return a cell's mean as text, with ± one standard deviation if there are several seeds."""
     alone = cell["std"] is None or math.isnan(cell["value"])
-    return number(cell["value"]) + ("" if alone else f" ± {cell['std']:.2f}")
+    return number(cell["value"], digits) + ("" if alone else f" ± {cell['std']:.{digits}f}")
 
 
 def difference(verdict: Verdict) -> str:

@@ -38,7 +38,7 @@ def curves(logs: Logs, spaces: Sequence[str]) -> Figure:
     for axis in axes[0]:
         axis.set_xlabel("epoch")
     if not moves:
-        last.set(xlabel="joint entropy (−spread), from left to right", ylabel="misalignment")
+        last.set(xlabel="joint entropy (−spread); dots: the end", ylabel="misalignment")
     for axis in (misalignment, last):
         axis.set_ylim(bottom=0)
     if misalignment.lines:

@@ -84,7 +84,7 @@ def amount(n: float) -> str:
 def in_pieces(views: int, pieces: int) -> str:
     """Return how many pieces of how many views there are, in words."""
     return (
-        f"{pieces} pieces of {math.ceil(views / pieces):,} (the same gradients for a third more "
+        f"{pieces} pieces of {math.ceil(views / pieces):,} (for a third more "
         "time; batch normalisation is over a piece)"
     )
 

@@ -5,7 +5,7 @@ have the shapes that the file itself holds.
 """
 
 from msr.weights.begin import begin_from, stem_of
-from msr.weights.stored import config_of, locate, tensors
+from msr.weights.stored import config_of, locate, shipped, tensors
 from msr.weights.trained import Trained, load
 
-__all__ = ["Trained", "begin_from", "config_of", "load", "locate", "stem_of", "tensors"]
+__all__ = ["Trained", "begin_from", "config_of", "load", "locate", "shipped", "stem_of", "tensors"]

@@ -12,22 +12,31 @@ import torch
 
 from msr import safe
 
+SHIPPED = Path(__file__).parent / "shipped"  # networks that come with the library
+
+
+def shipped() -> list[str]:
+    """Return the names of the networks that come with the library."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
 
 def locate(path_or_name: str | os.PathLike[str]) -> Path:
     """Return the path of the weights that a run's folder, a file or a name stands for.
 
-    Raises ValueError, one line, if there are none.
+    A name is looked up in $MSR_MODELS (by default ~/.cache/msr/models), then in `SHIPPED`. Raises
+    ValueError, one line, if there are none.
     """
     home = Path(os.environ.get("MSR_MODELS", "~/.cache/msr/models")).expanduser()
     given = Path(path_or_name).expanduser()
-    for path in (given, home / str(path_or_name), home / f"{path_or_name}.safetensors"):
+    file = f"{path_or_name}.safetensors"
+    for path in (given, home / str(path_or_name), home / file, SHIPPED / file):
         if path.is_dir() and (path / "model.safetensors").is_file():
             return path / "model.safetensors"
         if path.is_file():
             return path
     raise ValueError(
         f"'{path_or_name}' is not a run's folder (with model.safetensors), a weights file, "
-        f"or a name in {home}"
+        f"a name in {home}, or one of {', '.join(shipped())}"
     )
 
 

@@ -74,9 +74,11 @@ class Trained:
 def load(path_or_name: str | os.PathLike[str], device: str | torch.device = "cpu") -> Trained:
     """Load the network of a run's folder, of its `model.safetensors` alone, or of a name.
 
-    A name is looked up in $MSR_MODELS (by default ~/.cache/msr/models). device: where the network
-    runs. Raises ValueError, one line, if nothing is found there, if the file does not say which
-    network it holds or holds another one, and for a device that cannot be used here.
+    A name is looked up in $MSR_MODELS (by default ~/.cache/msr/models), then among the networks
+    that come with the library, "sprites" and "shapes"; their `config["provenance"]` says which run
+    made them. device: where the network runs. Raises ValueError, one line, if nothing is found
+    there, if the file does not say which network it holds or holds another one, and for a device
+    that cannot be used here.
     """
     path = locate(path_or_name)
     weights, config = tensors(path), config_of(path)
