@@ -1,20 +1,19 @@
-"""Numbers in the pages on images and scale: the memory plan beside what a step took, and its speed.
+"""The tables of the page "At scale": the memory plan beside the memory that a step took here.
 
 python book/footprint.py
 """
 
 from __future__ import annotations
 
-import json
 import textwrap
 import weakref
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+import facts
 from msr import models
 from msr.experiments.imagenet import PAPER
 from msr.objective import Objective
@@ -23,10 +22,9 @@ from msr.train import memory
 
 # backbone: pixels a side, and views
 SIZES = {"cnn": (48, 256), "resnet18": (64, 64), "resnet50": (224, 16)}
-ROOT = Path(__file__).resolve().parent.parent
 SPACES = Spaces.of(("appearance", "spatial"), (64, 32, 32))
 PIECES = 4
-MARK = "<!-- footprint: "  # how a page names the place of a table
+MARK = "<!-- here: "  # how a page names the place of a table
 # of the paper's profile: what there is, views on each device, and bytes that are free on it
 DEVICES = (
     ("one GPU, 23 GB free", 2048, 23e9),
@@ -103,24 +101,13 @@ def paper():
     return "\n".join(lines), str(plans[0])
 
 
-def speed():
-    """Say how many views a second a step makes, and how long the worked example then takes."""
-    found = json.loads((ROOT / "benchmarks" / "results.json").read_text())["steps"]
-    views = found["rows"]["64 px, photographs: the network alone"]["ours"]  # of a whole step
-    minutes = 5000 * 20 * 4 / views / 60
-    return (
-        f"Two CPU cores ({found['hardware']['cpu']}) make {views:,.0f} views of 64 px a second, so "
-        f"a network of step 2 takes {minutes:.0f} minutes."
-    )
-
-
 def filled(page):
     """The text of the page with the tables in the places that it names."""
     texts = {
         "measured": measured,
         "paper": lambda: paper()[0],
         "line": lambda: textwrap.fill(paper()[1], 76),
-        "speed": speed,
+        **facts.TEXTS,
     }
     for name, text in texts.items():
         if f"{MARK}{name} -->" in page:
@@ -132,6 +119,6 @@ def filled(page):
 if __name__ == "__main__":
     print(
         filled(
-            "<!-- footprint: line -->\n\n<!-- footprint: measured -->\n\n<!-- footprint: paper -->"
+            "<!-- here: line -->\n\n<!-- here: measured -->\n\n<!-- here: paper -->"
         )
     )
