@@ -117,8 +117,4 @@ def filled(page):
 
 
 if __name__ == "__main__":
-    print(
-        filled(
-            "<!-- here: line -->\n\n<!-- here: measured -->\n\n<!-- here: paper -->"
-        )
-    )
+    print(filled("<!-- here: line -->\n\n<!-- here: measured -->\n\n<!-- here: paper -->"))

@@ -37,7 +37,7 @@ ROOMS = {
     "losses": Room(1, 4, IDEA, ("align and spread,", "a file for each family")),
     "config": Room(0, 0, GROUND, ("settings whose errors", "are one line")),
     "dist": Room(0, 1, GROUND, ("the one file that talks", "to other processes")),
-    "safe": Room(0, 2, GROUND, ("files from strangers:", "no code, bounded memory")),
+    "safe": Room(0, 2, GROUND, ("files from strangers:", "no code, little memory")),
     "spaces": Room(0, 3.5, IDEA, ("the named slices of z:", "content, then styles")),
 }
 KEY = {
@@ -177,7 +177,7 @@ def draw_room(name: str) -> str:
 
 def draw_key() -> list[str]:
     """What the colours and the arrows mean, in the free place on the left."""
-    top = box("data")[1] + 4
+    top = box("views")[1] + 4
     lines = [
         f'<rect x="{MARGIN}" y="{top + 24 * i}" width="14" height="14" rx="3" fill="{color}"/>'
         f'<text x="{MARGIN + 24}" y="{top + 24 * i + 12}">{words}</text>'
