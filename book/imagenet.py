@@ -126,10 +126,11 @@ galleries.views(originals, Normalise().undo(batch), titles, shares)
 #
 # Each alignment sees one space alone. The spread (an estimate of *minus* the joint entropy) sees
 # **all of $z$ at once**: only this keeps a style space from copying the content, which its pair
-# shares as well. Two refinements leave the minimisers as they are: the content term is the mean
-# over all pairs of views that share content alone, such as two keys ({prf:ref}`prop-pairs`), and a
-# further spread of the content space may be added ({prf:ref}`prop-spread`). Here is the loss of one
-# batch, computed by hand and by the library:
+# shares as well. Two refinements: the content term is the mean over all pairs of views that share
+# content alone, such as two keys, which leaves the minimisers as they are ({prf:ref}`prop-pairs`);
+# and a further spread of the content space may be added, which leaves them as they are where the
+# loss reaches its bound ({prf:ref}`prop-spread`). Here is the loss of one batch, computed by hand
+# and by the library:
 
 # %%
 model, objective = setup.build(config.seed)
@@ -198,9 +199,9 @@ plots.heatmap(inputs, columns=styles, title="style probes from the images", cmap
 # Read each column from top to bottom: which space predicts most, and by how much? The theory has
 # an answer for some targets before any training. What no augmentation changes belongs to content;
 # what one group of augmentations hides, and what it drew, belongs to that group's space. (The
-# theorem is about continuous factors. Of shape, texture and flips, which are discrete, the same is
-# expected by analogy.) Where the images themselves tell more than a space, it has not learnt all
-# there is. These sentences are generated from the table above:
+# theorem needs factors that are all continuous. Shape, texture and flips are not, so what it says
+# is expected here by analogy.) Where the images themselves tell more than a space, that space has
+# not learnt all there is. These sentences are generated from the table above:
 
 # %%
 display(Markdown(sentences.promises(main, names, homes)))

@@ -76,7 +76,7 @@ display(Markdown(says.numerical_by(config.profile, **numerical.facts(config, bas
 # The observation is $x = f(c, s)$, where $f$ consists of three well-conditioned linear maps with
 # leaky ReLUs between them. Augmentation $m$ adds noise to $s_m$ alone; query and keys share this
 # noise as in [the theory](theory.md). Two choices help the encoder: observations are whitened, and
-# it begins as a linear map. One breaks an assumption: leaky ReLUs have kinks, and A5 asks for a
+# it begins as a linear map. A third breaks an assumption: leaky ReLUs have kinks, and A5 asks for a
 # smooth encoder.
 
 
@@ -141,8 +141,8 @@ if longer:
 #
 # Does a space let in some of what content contributes, $f_m(c)$? Each line below says what $u_m$
 # alone predicts of $s_m$ and what the space predicts of it, by two probes, each with its own
-# error; then what the space knows of $f_m(c)$ and of content. These last three are 0 if it lets in
-# nothing:
+# error; then what the space knows of $f_m(c)$, of content, and of content on augmented
+# observations. These three are 0 if it lets in nothing:
 
 # %%
 let_in = metrics.add(
@@ -229,9 +229,9 @@ planes["the same, content near one value"] = turned[band], colours[band]
 galleries.planes(planes)
 
 # %% [markdown]
-# Colour shows the angle of $s$. In the middle the angle is lost: every colour is at every place. On
-# the right, among samples with almost equal $c_1$, it is found again. In numbers (together the two
-# determine the style; what is missing from 1 is the probe's):
+# Colour shows the angle of $s$. In the middle the angle is lost: every colour is at every place.
+# On the right, among samples with almost equal $c_1$, it is found again. In numbers (the turned
+# style and content together determine the style; what is missing from 1 is the probe's error):
 
 # %%
 score = {}
@@ -260,9 +260,9 @@ galleries.planes({"content": (square, tint), "wound": (wound(square), tint)})
 # ## Four families, same data, same steps
 #
 # All results above use `entropy`, the theorem's objective made trainable. `vicreg` and `barlow`
-# replace the joint entropy with weaker terms; `simclr` asks for it on a product of spheres, each of
-# which needs one dimension more than its block, and gets it; its τ is 0.3. Only `entropy` was tuned
-# (on other seeds), so this compares equal steps, not what each family can do.
+# replace the joint entropy with weaker terms; `simclr` asks for it on a product of spheres, each
+# of which is given the one dimension more than its block that it needs; its τ is 0.3. Only
+# `entropy` was tuned (on other seeds), so this compares equal steps, not what each family can do.
 #
 # In the tables, `leak` is the largest R² of content from a style space: the largest in each seed,
 # then the mean over seeds, so it may exceed every entry of the heat map.
@@ -282,15 +282,15 @@ display(Markdown(tables.table(compared)))
 # Decorrelated is not independent: `vicreg` and `barlow` ask only for the former, and a style space
 # may then keep a function of content that is uncorrelated with it. On the circles of `simclr` a
 # style may be readable only with content beside it ({prf:ref}`prop-spheres`). But where `given
-# content` exceeds `lowest style` for the other families as well, the circles are not the reason,
-# and the proposition explains no leak.
+# content` exceeds `lowest style` for the other families as well, the circles need not be the
+# reason; and of the leak the proposition says nothing.
 #
 # **DCI-ES** compares $z$, all spaces joined, with every latent dimension
 # {cite:p}`eastwood2018,eastwood2023dci`. Does each dimension of $z$ encode one factor
 # (disentanglement), is each factor encoded by one dimension (completeness), how much is predicted,
 # how easily, and from how many dimensions? The objective prefers no axes within the content space,
 # and `simclr` has more dimensions than there are latents, so disentanglement and completeness of
-# single dimensions cannot be 1 here.
+# single dimensions cannot be expected to be 1 here.
 
 # %%
 n = config.probe_samples
@@ -353,7 +353,7 @@ display(Markdown(says.study_sentences(studies, dropped, spaces[-1])))
 #   maps that are not chosen for their condition.
 # - *Dependent styles*: every two styles have the correlation 0.5, so A4 is broken.
 # - *Narrow augmentation*: noise of a tenth. A style that leaks into the content space then moves
-#   it by a tenth as much between views, and misalignment, a square, by a hundredth. The weights
+#   it a tenth as far between views, so misalignment, a square, is about a hundredth. The weights
 #   start low and rise (see below) to where this shows; in {ref}`What breaks <breaks>` they do not.
 # - *Many dimensions*: content of ten dimensions with six scalar styles, and five with a style of
 #   five. Their weights start low and rise (see below), with twice the batch and more steps.
@@ -393,9 +393,9 @@ display(Markdown(says.height_sentences(high)))
 # Why do many dimensions resist? We do not know. Two things were seen in trials, and stand here
 # without a figure: with the latents as labels, the same network inverts the mixing in as many
 # steps, so it is not for want of capacity; and the spaces are aligned. This suggests that what a
-# space holds is a *folded* function of its block, which does not determine it. For blocks
-# {prf:ref}`ex-winding` allows that at no loss; a scalar style can fold where the encoder has kinks.
-# Four settings help against it:
+# space holds is a *folded* function of its block, which does not determine it. For blocks of
+# several dimensions {prf:ref}`ex-winding` allows that at no loss; a scalar style can fold where
+# the encoder has kinks. Four settings help against it:
 #
 # - observations are whitened, and the network begins as a linear map;
 # - the weights λ are small while the spaces take shape;
@@ -406,8 +406,9 @@ display(Markdown(says.height_sentences(high)))
 #
 # What do dependent styles trade? By {prf:ref}`prop-dependent` alignment and joint entropy cannot
 # both be perfect. If each space held its own style exactly, `elsewhere` would be the square of the
-# correlation, and entropy alone would pay. Where less is found, each space has given up a little of
-# its style to depend less on the others: both pay.
+# correlation, and entropy alone would pay. Where less is found, each space seems to have
+# subtracted a little of the other styles, which its key does not share, to depend less on their
+# spaces: both pay.
 #
 # (sizes)=
 # ## Spaces of unknown size
@@ -437,12 +438,12 @@ display(Markdown(tables.table(counted)))
 # Which λ? Read {eq}`population` as a constraint: the largest joint entropy with a misalignment of
 # at most ε in each space. Misalignment is 0 where query and key agree and 1 where they are
 # independent, so ε = 0.001 asks for a correlation of 0.999, whatever the data. Dual ascent
-# (equation {eq}`dual`) then raises λ where the constraint is broken and lowers it elsewhere. At its
-# optimum misalignment equals ε, or λ is 0; a run that ends with the constraint met and slack has
-# not got there, and what it shows is how λ rises. The
-# rule: choose ε; start low, so that the spaces take shape before they are aligned; let the largest
-# step of λ be the span of weights to search, here 20, divided by the number of steps. The second
-# run starts high, for comparison: it may meet the constraint too, with spaces that are folded.
+# (equation {eq}`dual`) then raises λ where the constraint is broken and lowers it elsewhere. At
+# its optimum misalignment equals ε, or λ is 0; a run that ends with the constraint met with room
+# to spare and λ above 0 has not got there; it shows only how λ rises. The rule: choose ε; start
+# low, so that the spaces take shape before they are aligned; let the largest step of λ be the span
+# of weights to search, here 20, divided by the number of steps. The second run starts high, for
+# comparison: it may meet the constraint too, with spaces that are folded.
 
 # %%
 epsilon, span = 0.001, 20
@@ -476,7 +477,8 @@ display(Markdown(tables.table(moved)))
 #   {ref}`What breaks <breaks>` says what λ changes. The other families have their usual weights and
 #   were not tuned: the comparison is at equal steps, not at the best settings of each family.
 # - Blocks of several dimensions are learnt last. Where a short run predicts less of them than the
-#   theorem promises, the loss is still above its minimum, and the theorem says nothing yet.
+#   theorem promises, the loss may still be above its minimum, or the space folded: then the
+#   theorem says nothing.
 # - An R² near 0 says that this probe, with these samples, finds nothing.
 #
 # At the scale of {cite:t}`vonkugelgen2021`, on a GPU: `papermill book/numerical.ipynb out.ipynb -p

@@ -111,7 +111,7 @@ display(Markdown(sentences.made_by("price", config.profile, setup.facts())))
 # %% [markdown]
 # The same network **trained on labels**, of all that the probes predict, shows what this network
 # can learn in as many views if it is told what to learn. It is no upper bound: it may overfit its
-# labels, and what it may not see of an image is drawn as for the others.
+# labels, and augmentation hides as much of an image from it as from the others.
 
 # %%
 found = compared.measured(setup, cells, config.all_seeds)
@@ -156,11 +156,11 @@ display(Markdown(tables.verdicts(effects, less=["leak"])))
 # %% [markdown]
 # ## One spread for all, or one for each
 #
-# The one change that the theory forbids: give each space a spread of its own. All else is equal, so
-# the twin of this run is the one without a further spread of content. A style space is then free to
-# hold what its pair shares beside the style, which is the content ({prf:ref}`prop-copy`). And
-# nothing asks the content space to leave to the styles what it can hold itself: what augmentation
-# does not fully hide.
+# The one change that the theory forbids: give each space a spread of its own. All else is equal,
+# so the twin of this run is the one without a further spread of content. A style space is then
+# free to hold what its pair shares beside the style, which is the content ({prf:ref}`prop-copy`).
+# The content space changes too: with a spread of its own it gains by whatever part of a style
+# augmentation does not fully hide, even if a style space holds it already.
 
 # %%
 spreads = {"joint": "no content spread", "separate": "separate spreads"}
@@ -176,9 +176,9 @@ if all(tables_of.values()):
 # ## Compute, capacity, or a trade-off?
 #
 # Ours minus plain self-supervision, paired by seed. A price that shrinks with epochs was one of
-# compute; one that grows as the backbone narrows is one of capacity; one that does neither is a
-# trade-off. "No clear difference" is not the same as none: see the widths of the intervals. [What
-# style costs](reproduction.ipynb) has the same numbers of all pages in one table.
+# compute; one that grows as the backbone narrows is one of capacity; one that does neither is what
+# a trade-off would look like. "No clear difference" is not the same as none: see the widths of the
+# intervals. [What style costs](reproduction.ipynb) has the same numbers of all pages in one table.
 
 # %%
 display(Markdown(price_sentences.price_sentences(compared.prices(numbers))))

@@ -49,8 +49,9 @@ display(Markdown(reproduction.sentence(found)))
 #
 # Where a claim speaks of several numbers, the worst of them in each seed counts. "Should be" is
 # the bound; where a claim compares, the number is a difference. The ± is the half-width of the
-# interval, corrected over the claims of its notebook. "Stated by" names the theorem that says so
-# of the optimum, or "suggested by" one from which a result of training does not follow.
+# interval, corrected over the claims of its notebook. "Stated by" names who says so; a theorem
+# says so of the optimum. "Suggested by" marks a theorem that makes the claim plausible and does
+# not imply it.
 
 # %%
 for page, sides in found.items():
@@ -86,7 +87,7 @@ display(Markdown(NOTE))
 #   nothing" less than 0.05, "as much" within 0.05.
 # - With three seeds an interval is wide, and wider for many claims at a time: where a number
 #   varies, the answer is often that nobody can say. "As much as plain self-supervision, within
-#   0.05" needs more seeds than these to be decided.
+#   0.05" often needs more seeds than these to be decided.
 # - The claims from the paper are those of its abstract and method, tested on small images; its own
 #   tables are at a scale that this book did not run.
 # - A claim that differs is no error of the page: it is a result.

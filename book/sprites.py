@@ -20,10 +20,10 @@
 # A sprite has a shape, a colour, a size, an angle and a place. We drew it, so every factor is
 # known. Augmentations change colour, size and place, the angle a little, and the shape not at all.
 # So each factor should be encoded by one space: `appearance` the colour, `spatial` the place,
-# `content` the shape. (The theory proves it for continuous factors; of shape and colour, which are
-# discrete here, the same is expected.) This page checks it. Then it takes the content of one
-# sprite, the colour of a second and the place of a third, and retrieves the image that has all
-# three.
+# `content` the shape. (The theorem needs factors that are all continuous. Shape and colour are
+# discrete here, so it does not apply, and the same is expected by analogy.) This page checks it.
+# Then it takes the content of one sprite, the colour of a second and the place of a third, and
+# retrieves the image that has all three.
 #
 # *For everyone who knows how two views are pulled together, as in SimCLR; no more is needed. Next:
 # the same on [images](imagenet.ipynb).*
@@ -121,12 +121,13 @@ galleries.sheet(dsprites.contact_sheet(config.image_size))
 # Zoom, rotation and translation are the group `spatial`, colour jitter and greyscale the group
 # `appearance`. Every hue is drawn.
 #
-# - *Place.* A small shift would not hide where a sprite was, and what is not hidden stays in
-#   content (see `shifted` below). So translation puts the sprite at a new place, which is drawn.
+# - *Place.* A small shift hides little of where a sprite was. At the exact optimum that would do
+#   ({prf:ref}`lem-blind`); in training what is hardly hidden stays in content (see `shifted`
+#   below). So translation puts the sprite at a new place, which is drawn.
 # - *Size.* Likewise zoom draws the new size itself, and not a factor. (Size is the root mean square
 #   distance of the sprite's light from its centre.)
-# - *Orientation.* Rotation is by 15° at most, which hides little of the orientation. So orientation
-#   should be content here, and style where every angle is drawn.
+# - *Orientation.* Rotation is by 15° at most, which hides little of the orientation. So in
+#   training it should stay in content here, and be style where every angle is drawn.
 # - A view that is darker than a quarter of the range is brightened, so none is all but black.
 
 # %%
