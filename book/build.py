@@ -63,8 +63,8 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
 
     They are those of <profile>.yml that the notebook declares, those of <profile>-<name>.yml, its
     folder in _build, and those of `extra`, the command line, that it declares; of equal names the
-    last one counts. RUNS in the text of a profile stands for the folder that holds the runs of all
-    notebooks, so that one can use the networks of another.
+    last one counts. A text of a profile that begins with RUNS/ is a path in the folder that holds
+    the runs of all notebooks, so that one can use the networks of another.
     """
     known = declared(ROOT / "book" / f"{name}.ipynb")
     folder = ROOT / "book" / "profiles"
@@ -72,10 +72,11 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
     own = folder / f"{profile}-{name}.yml"
     if own.exists():
         chosen |= plain(own.read_text(), own.name)
-    chosen = {key: value for key, value in (chosen | extra).items() if key in known}
     runs = extra.get("out_dir", f"_build/runs/{profile}")
-    texts = {k: v.replace("RUNS/", f"{runs}/") for k, v in chosen.items() if isinstance(v, str)}
-    return chosen | texts | {"out_dir": f"{runs}/{name}"}
+    named = {k: v for k, v in chosen.items() if str(v).startswith("RUNS/")}
+    chosen |= {key: f"{runs}/{value.removeprefix('RUNS/')}" for key, value in named.items()}
+    chosen = {key: value for key, value in (chosen | extra).items() if key in known}
+    return chosen | {"out_dir": f"{runs}/{name}"}
 
 
 def check(extra: dict) -> None:
@@ -102,7 +103,8 @@ def fingerprint(name: str, params: dict) -> str:
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     needed = code.needed(source, ROOT)
     digest.update(code.meaning_of(needed, ROOT).encode())
-    given = [ROOT / value for value in params.values() if isinstance(value, str) and value]
+    texts = [v for key, v in params.items() if key != "out_dir" and isinstance(v, str) and v]
+    given = [ROOT / text for text in texts if len(text) < 200]
     results = [ROOT / "results" / f"{name}.json", *(p / "metrics.json" for p in given)]
     if JUDGING in needed:
         made = (ROOT / params["out_dir"]).parent.glob("*/metrics.json")

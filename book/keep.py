@@ -2,7 +2,8 @@
 
 The file goes to results/<notebook>.json (see results/README.md), with NAME=runs/… to
 results/NAME.json. Of paths outside the checkout only the last part is kept. The network of the
-first seed goes to msr/weights/shipped/, if the notebook is one of `NETWORKS`. The badge of the
+first seed goes to msr/weights/shipped/, for the notebooks in `NETWORKS` and the book's own images.
+The badge of the
 README, results/badge.svg, is drawn again.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 import safetensors.torch
 
-from msr import weights
+from msr import safe, weights
 from msr.experiments import reproduction
 from msr.weights.stored import SHIPPED
 
@@ -50,26 +51,37 @@ def keep(path: Path, name: str = "") -> Path:
     if not re.fullmatch("[0-9a-f]{12}", commit):
         sys.exit(f"{path}: made by code that no commit has; commit it, and run the notebook again")
     record["params"].pop("out_dir", None)
+    shipped = {} if name else network(path.parent, record)
     kept = RESULTS / f"{name or notebook}.json"
-    kept.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    if not name and notebook in NETWORKS:
-        ship(path.parent / f"spaces_seed{record['params']['seed']}", record)
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    for target, content in ({kept: text.encode()} | shipped).items():
+        target.parent.mkdir(exist_ok=True)
+        safe.write(target, lambda file: file.write(content))  # noqa: B023  (called at once)
     return kept
 
 
-def ship(run: Path, record: dict[str, Any]) -> Path:
-    """Write the network in a run's folder to `SHIPPED`, and into it where it is from.
+def network(folder: Path, record: dict[str, Any]) -> dict[Path, bytes]:
+    """Return {path in `SHIPPED`: file} of the network of the first seed, with where it is from.
 
-    record: the metrics of the run.
+    folder: of the run; record: its metrics. Empty for a notebook without one, and for a run on
+    other images than the book's. A network that is not that of the record ends the program with a
+    line.
     """
-    file = weights.locate(run)
-    some = {name: record[name] for name in ("notebook", "commit", "versions", "device")}
-    config = weights.config_of(file) | {"provenance": some | {"seed": record["params"]["seed"]}}
-    path = SHIPPED / f"{NETWORKS[record['notebook']]}.safetensors"
-    path.parent.mkdir(exist_ok=True)
-    meta = {"config": json.dumps(plain(config))}
-    safetensors.torch.save_file(weights.tensors(file), path, meta)
-    return path
+    params, notebook = record["params"], record["notebook"]
+    if notebook not in NETWORKS or params.get("data_dir") or params.get("npz"):
+        return {}
+    file = folder / f"spaces_seed{params['seed']}" / "model.safetensors"
+    try:
+        config, weight = weights.config_of(file), weights.tensors(file)
+        made = config["training"]
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"{folder}: the network of seed {params['seed']} cannot be read ({error})")
+    if (made["seed"], made["epochs"]) != (params["seed"], params["epochs"]):
+        sys.exit(f"{file} is of another run: seed {made['seed']}, {made['epochs']} epochs")
+    some = {key: record[key] for key in ("notebook", "commit", "versions", "device")}
+    config |= {"provenance": some | {"seed": params["seed"]}}
+    content = safetensors.torch.save(weight, {"config": json.dumps(plain(config))})
+    return {SHIPPED / f"{NETWORKS[notebook]}.safetensors": content}
 
 
 def badge(claims: int, reproduced: int) -> str:

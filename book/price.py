@@ -178,7 +178,7 @@ if all(tables_of.values()):
 # Ours minus plain self-supervision, paired by seed. A price that shrinks with epochs was one of
 # compute; one that grows as the backbone narrows is one of capacity; one that does neither is what
 # a trade-off would look like. "No clear difference" is not the same as none: see the widths of the
-# intervals. [What style costs](reproduction.ipynb) has the same numbers of all pages in one table.
+# intervals. [What style costs](reproduction.ipynb) has the differences of all pages in one table.
 
 # %%
 display(Markdown(price_sentences.price_sentences(compared.prices(numbers))))

@@ -56,14 +56,14 @@ display(Markdown(reproduction.sentence(found)))
 # %%
 for page, sides in found.items():
     text = claims.table(sides.reference, sides.here)
-    display(Markdown(f"**[{reproduction.TITLES[page]}]({page}.ipynb)**\n\n{text}"))
+    display(Markdown(f"**[{reproduction.TITLES.get(page, page)}]({page}.ipynb)**\n\n{text}"))
 
 # %% [markdown]
 # ## What style costs
 #
 # Ours minus plain self-supervision, at equal views, in the reference runs: what both should know,
 # read from the backbone's features and from the content space (of plain self-supervision: from its
-# embedding), and what only ours is made to keep.
+# embedding), and what only ours is made to keep. Each line is corrected over its three numbers.
 
 # %%
 display(Markdown(costs.costs()))

@@ -295,7 +295,7 @@ for title, settings in cells.items():
     studies[title] = metrics.add(title, [found])
 shown = ["shape", "color", "position", "color_in_content", "position_in_content"]
 display(plots.dots(studies, shown, less=shown[3:]))
-display(Markdown(sentences.changes_sentences(studies, shown[3:])))
+display(Markdown(sentences.changes_sentences(studies)))
 
 # %% [markdown]
 # ## Limitations

@@ -117,11 +117,13 @@ def _canvas(source: str | io.BytesIO) -> tuple[int, int]:
     The head is that of https://developers.google.com/speed/webp/docs/riff_container.
     """
     if isinstance(source, io.BytesIO):
-        head = bytes(source.getbuffer()[source.tell() :][:30])
+        at = source.tell()
+        head = source.read(30)
+        source.seek(at)
     else:
         with open(source, "rb") as file:
             head = file.read(30)
-    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+    if len(head) < 25 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":  # VP8L may have but 26
         return 0, 0
     form, number = head[12:16], int.from_bytes
     if form == b"VP8X":

@@ -77,6 +77,8 @@ def test_a_profile_of_one_notebook_knows_its_parameters():
 def test_a_page_that_uses_networks_of_another_depends_on_them(tmp_path, monkeypatch):
     given = build.parameters("transfer", "quick", {"out_dir": str(tmp_path)})
     assert given["trained"] == f"{tmp_path}/imagenet"
+    mine = build.parameters("transfer", "quick", {"trained": "RUNS/x", "data_dir": "/a/RUNS/b"})
+    assert (mine["trained"], mine["data_dir"]) == ("RUNS/x", "/a/RUNS/b"), "as they were given"
     order = build.notebooks()
     assert order.index("imagenet") < order.index("transfer"), "they are trained by then"
     before = build.fingerprint("transfer", given)
@@ -117,6 +119,8 @@ def tiny_book(tmp_path, monkeypatch):
         '# %% tags=["parameters"]\nepochs = 1  # n\nfail = False  # f\n'
         'profile = ""  # p\nout_dir = ""  # o\n\n'
         "# %%\nif epochs < 0:\n    import msr.a\nprint(epochs * 2, profile)\nassert not fail\n"
+        "import os, time\nos.makedirs(out_dir, exist_ok=True)\n"
+        'open(f"{out_dir}/metrics.json", "w").write(str(time.time()))\n'
     )
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata["jupytext"] = {"formats": "ipynb,py:percent"}

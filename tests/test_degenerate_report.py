@@ -120,7 +120,7 @@ def test_promises_of_missing_scores():
     assert sentences.sprites_promises(nothing, ["content"], {}) == ""
     assert sentences.small_probe(0, 0, field=False) == sentences.grouped({}) == ""
     lost = {"s": table_of({"a": {"x": NAN}, "b": {"x": 0.5}})}
-    assert "nothing changes by that" in sentences.changes_sentences(lost, [])
+    assert "x 0.50 instead of –" in sentences.changes_sentences(lost)
     text = sentences.task_promises(table, ["content", "spatial"])
     assert "*content* tasks: – from `content`, at most – from another space (`spatial`)" in text
     assert sentences.task_promises(table, ["content"]) == ""

@@ -56,6 +56,18 @@ def test_networks_are_read_whatever_the_other_parameters(there, monkeypatch):
     assert "no verdicts" not in text and "left out" not in text
 
 
+def test_networks_that_the_page_beside_them_did_not_have_are_left_out(there, tmp_path):
+    """An earlier page had more seeds, one of them unfinished; the last one had seed 0 alone."""
+    shutil.copytree(there, tmp_path / "r")
+    (tmp_path / "r" / "spaces_seed4").mkdir()
+    (tmp_path / "r" / "metrics.json").write_text(json.dumps({"params": {"seed": 0, "seeds": 1}}))
+    runs, baseline = earlier.networks(prepared(tmp_path / "r", out_dir=str(tmp_path / "out")))
+    assert [run.seed for run in runs] == [run.seed for run in baseline] == [0]
+    (tmp_path / "r" / "metrics.json").write_text("{")
+    (tmp_path / "r" / "spaces_seed4").rmdir()
+    assert len(earlier.folders(str(tmp_path / "r"))) == 4
+
+
 def test_they_are_the_networks_that_were_trained(there):
     """The features are those that the experiment that trained them gives."""
     trained = imagenet_setup(out_dir=str(there), seeds=2, width=8)

@@ -75,6 +75,17 @@ def test_decompression_bombs(kind, side):
     assert "pixels" in why and ("more than" in why or "exceeds limit" in why), why
 
 
+def test_the_smallest_webp_files_have_a_canvas_too():
+    """A picture of one colour without loss may have 26 bytes."""
+    bits = (16383 - 1) | (10900 - 1) << 14
+    body = b"\x2f" + bits.to_bytes(4, "little") + b"\x88"
+    chunk = b"VP8L" + len(body).to_bytes(4, "little") + body
+    content = b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
+    assert len(content) == 26
+    with guarded():
+        assert read(content) == "16383 × 10900 pixels, more than 89,478,485"
+
+
 WEBP = {b"VP8 ": {}, b"VP8L": {"lossless": True}, b"VP8X": {"exif": b"Exif\0\0II"}}
 
 
@@ -87,6 +98,9 @@ def test_the_canvas_of_a_webp_is_known_before_pillow_takes_memory_for_it(form, m
     assert content[12:16] == form
     assert safe._canvas(io.BytesIO(content)) == (31, 17)
     assert read(content) == ""
+    file = io.BytesIO(b"other" + content)
+    file.seek(5)
+    assert safe._canvas(file) == (31, 17) and file.tell() == 5
     monkeypatch.setattr(safe, "PIXELS", 500)
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("Pillow opened it"))
     assert read(content) == "31 × 17 pixels, more than 500"

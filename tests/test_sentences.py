@@ -109,7 +109,7 @@ def agree(text):
             assert words == "one seed: no verdict", match[0]
             continue
         half, sign = float(match["half"]), UP.get(words, 0)
-        before = text[: match.start()].splitlines()[-1][-80:]
+        before = text[: match.start()].rpartition("\n")[2][-80:]
         if any(less in before for less in LESS):
             sign = -sign
         rounding = 0.0101
@@ -120,11 +120,27 @@ def agree(text):
     return found
 
 
+# verdicts in words: one for each target that has a home, and for each number that is compared
+VERDICTS = {"imagenet": 4, "sprites": 5, "transfer": 3, "price": 16, "numerical": 6}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_verdicts_agree_with_their_numbers(page):
     tables = of(page)
-    assert agree(PAGES[page](tables))
-    assert agree(PAGES[page](exchanged(tables)))
+    assert len(agree(PAGES[page](tables))) == VERDICTS[page]
+    assert len(agree(PAGES[page](exchanged(tables)))) == VERDICTS[page]
+
+
+def test_an_effect_is_named_only_if_its_interval_excludes_zero():
+    tables = of("price")
+    numbers = compared.of_each_seed(tables["everything"])
+    ours = {k: v for k, v in numbers.items() if k != "default" and "plain" not in k}
+    ours.pop("trained on labels")
+    text = price_sentences.effect_sentences(compared.effects(numbers["default"], ours))
+    found = re.findall(r"([+−]\d\.\d\d) ± (\d+\.\d\d)", text)
+    assert found
+    for mean, half in found:
+        assert abs(float(mean.replace("−", "-"))) >= float(half) - 0.0101
 
 
 @pytest.mark.parametrize("page", PAGES)

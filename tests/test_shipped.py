@@ -77,20 +77,49 @@ def test_a_page_takes_one_only_for_the_network_that_it_trains(tmp_path, monkeypa
     assert features["appearance"].shape == (len(setup.val), 4)
     assert shipped(setup, "sprites") is None
     assert shipped(sprites_setup(out_dir=str(tmp_path)), "sprites") is None
+    (tmp_path / "shapes").write_text("a file of this name in the working folder is not taken")
+    assert shipped(setup, "shapes") is not None
 
 
-def test_keeping_a_run_ships_its_first_network(tmp_path, monkeypatch):
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The folder of a run of sprites, seed 20, and a function that writes its metrics."""
     monkeypatch.setattr(keep, "RESULTS", tmp_path)
     monkeypatch.setattr(keep, "SHIPPED", tmp_path / "shipped")
-    where = {"notebook": "sprites", "commit": "a" * 12, "versions": {"torch": "2"}, "device": "cpu"}
-    record = where | {"params": {"seed": 3, "out_dir": "/x"}, "seconds": 99.0}
-    run = tmp_path / "sprites" / "spaces_seed3"
-    run.mkdir(parents=True)
-    (run.parent / "metrics.json").write_text(json.dumps(record))
-    (run / "model.safetensors").write_bytes(stored.locate("shapes").read_bytes())
-    keep.keep(run.parent / "metrics.json")
+    config = msr.load("sprites").config
+    folder = tmp_path / "sprites"
+    network = folder / f"spaces_seed{config['training']['seed']}"
+    network.mkdir(parents=True)
+    (network / "model.safetensors").write_bytes(stored.locate("sprites").read_bytes())
+
+    def write(**given):
+        params = {"seed": 20, "epochs": config["training"]["epochs"], "out_dir": "/x"} | given
+        (folder / "metrics.json").write_text(json.dumps(WHERE | {"params": params}))
+        return folder / "metrics.json"
+
+    return write
+
+
+WHERE = {"notebook": "sprites", "commit": "a" * 12, "versions": {"torch": "2"}, "device": "cpu"}
+
+
+def test_keeping_a_run_ships_its_first_network(run, tmp_path):
+    keep.keep(run())
     found = weights.config_of(tmp_path / "shipped" / "sprites.safetensors")
-    assert found["provenance"] == where | {"seed": 3}
+    assert found["provenance"] == WHERE | {"seed": 20}
+    assert (tmp_path / "sprites.json").exists()
+
+
+def test_a_run_on_other_images_ships_nothing(run, tmp_path):
+    keep.keep(run(npz="dsprites.npz"))
+    assert (tmp_path / "sprites.json").exists() and not (tmp_path / "shipped").exists()
+
+
+@pytest.mark.parametrize("given", [{"seed": 21}, {"epochs": 1}])
+def test_a_network_that_is_not_that_of_the_run_keeps_nothing(given, run, tmp_path):
+    with pytest.raises(SystemExit, match="cannot be read|is of another run"):
+        keep.keep(run(**given))
+    assert not (tmp_path / "sprites.json").exists() and not (tmp_path / "shipped").exists()
 
 
 def test_a_name_that_nobody_knows_is_told_the_ones_that_are_there():

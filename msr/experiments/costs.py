@@ -31,8 +31,17 @@ class Compared:
     theirs: dict[str, list[Cell]]
 
     def differences(self, tables: dict[str, Table]) -> dict[str, list[float]]:
-        """Return {number: ours minus theirs, one for each seed}. Raises KeyError for no cell."""
-        return {n: list(mean(tables, self.ours[n]) - mean(tables, self.theirs[n])) for n in NUMBERS}
+        """Return {number: ours minus theirs, one for each seed}.
+
+        Raises KeyError where a cell is missing, or the seeds of both differ in number.
+        """
+        found = {}
+        for n in NUMBERS:
+            ours, theirs = mean(tables, self.ours[n]), mean(tables, self.theirs[n])
+            if ours.shape != theirs.shape:
+                raise KeyError(n)
+            found[n] = list(ours - theirs)
+        return found
 
 
 def mean(tables: dict[str, Table], cells: Sequence[Cell]) -> np.ndarray:

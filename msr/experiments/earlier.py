@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,15 +115,29 @@ def read(asked: ImageParameters, where: str, device: torch.device) -> Earlier:
 
 
 def folders(where: str) -> list[tuple[str, str]]:
-    """Return (kind, path) of the runs in a folder, by seed; `where` itself if it holds none."""
+    """Return (kind, path) of the runs in a folder, by seed; `where` itself if it holds none.
+
+    Where the metrics.json of a page lies beside them, they are the runs of that page: others, of
+    seeds that an earlier page had, are left out.
+    """
     root, runs = Path(where).expanduser(), []
+    wanted = seeds_of(root / "metrics.json")
     for path in sorted(root.iterdir()) if root.is_dir() else []:
         named = SEEDED.fullmatch(path.name)
-        if named and path.is_dir():
+        if named and path.is_dir() and (not wanted or int(named[2]) in wanted):
             runs.append((int(named[2]), named[1], str(path)))
     if not any(kind == "spaces" for _, kind, _ in runs):
         return [("spaces", where)]
     return [(kind, path) for _, kind, path in sorted(runs)]
+
+
+def seeds_of(metrics: Path) -> range:
+    """Return the seeds of the page that wrote a metrics.json; none if there is no such file."""
+    try:
+        params = json.loads(metrics.read_text())["params"]
+        return range(params["seed"], params["seed"] + params["seeds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return range(0)
 
 
 def network(path: str, device: torch.device) -> tuple[ImageRun, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -110,23 +111,31 @@ def headline(page: str) -> str:
     what = "a difference of " if one.claim.against else ""
     return (
         f"```{{admonition}} In one line\n{one.claim.text}: {what}**{one.number}** in the long run "
-        f"that is kept with the book (claimed: {claims.bound(one.claim)}), {one.words}. "
+        f"that is kept with the book (± half of its interval; claimed: "
+        f"{claims.bound(one.claim)}), {one.words}. "
         "[All claims and numbers](reproduction.ipynb).\n```"
     )
 
 
 def command(found: Record) -> str:
-    """Return the command that repeats a run that is kept: its images, and what was no default."""
+    """Return the command that repeats a run that is kept, for parameters that stand first.
+
+    Those are the images, and what else of `FIRST` is no default of the notebook.
+    """
     name, params = found["notebook"], found["params"]
-    page = importlib.import_module(f"msr.experiments.{name}").Parameters
+    bare = f"papermill book/{name}.ipynb out.ipynb"
+    try:
+        page = importlib.import_module(f"msr.experiments.{name}").Parameters
+    except ImportError:  # a page of one's own
+        return bare
     defaults = page().model_dump()
     given = {
         n: params[n]
         for n in page.FIRST
         if n in params and (n in GIVEN or defaults[n]) and params[n] != plain(defaults[n])
     }
-    words = "".join(f" -p {n} {listed(value)}" for n, value in given.items() if value)
-    return f"papermill book/{name}.ipynb out.ipynb{words}"
+    words = (f"-p {n} {shlex.quote(listed(value))}" for n, value in given.items() if value)
+    return " ".join([bare, *words]).replace("|", r"\|")
 
 
 def plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msr import weights
 from msr.experiments.setup import ImageRun, Setup
+from msr.weights import stored
 
 
 def shipped(setup: Setup, name: str) -> ImageRun | None:
@@ -12,7 +13,7 @@ def shipped(setup: Setup, name: str) -> ImageRun | None:
     name: one of `weights.shipped()`. None if `setup` trains another network, with other spaces or
     by another family.
     """
-    trained = weights.load(name, setup.device)
+    trained = weights.load(stored.SHIPPED / f"{name}.safetensors", setup.device)
     config = trained.config
     if (config["network"], config["family"]) != (setup.network(), setup.config.family):
         return None

@@ -76,6 +76,7 @@ def spread_sentences(
     for space in spaces:
         targets = styles if space == spaces[0] else labels
         rise = {t: separate[space][t]["value"] - joint[space][t]["value"] for t in targets}
+        rise = {target: value for target, value in rise.items() if value > 0}  # not nan
         if rise:
             most = max(rise, key=lambda target: rise[target])
             lines.append(

@@ -198,28 +198,21 @@ def sensitivity_sentence(table: Table, spaces: Sequence[str]) -> str:
     return f"In numbers: {'; '.join(parts)}. `content` has at most {number(most)} to any of them."
 
 
-def changes_sentences(studies: Mapping[str, Table], less: Sequence[str], by: float = 0.1) -> str:
-    """Say for each setting of a study which numbers differ from the first setting's, and how.
+def changes_sentences(studies: Mapping[str, Table], by: float = 0.1) -> str:
+    """Say for each setting of a study which numbers differ from the first setting's.
 
-    studies: {study: {setting: {number: cell}}}; the first setting is the default. less: numbers of
-    which less is better. by: the smallest difference of means that is named. A study of one seed
-    shows a direction, so nothing is called better for certain.
+    studies: {study: {setting: {number: cell}}}; the first setting is the default. by: the smallest
+    difference of means that is named. There is no verdict: a study may have one seed.
     """
     lines = []
     for study, table in studies.items():
-        default, *others = table
-        for name in others:
-            changed = {
-                target: (cell["value"], table[default][target]["value"])
+        for name in list(table)[1:]:
+            default = table[next(iter(table))]
+            changed = [
+                f"{words(target)} {number(cell['value'])} instead of "
+                f"{number(default[target]['value'])}"
                 for target, cell in table[name].items()
-                if abs(cell["value"] - table[default][target]["value"]) >= by
-            }
-            told = [
-                f"{words(target)} {number(new)} instead of {number(old)}"
-                f"{' (worse)' if (new > old) == (target in less) else ''}"
-                for target, (new, old) in changed.items()
+                if not abs(cell["value"] - default[target]["value"]) < by - 1e-9  # nan too
             ]
-            lines.append(
-                f"- **{study}**, *{name}*: {', '.join(told) or 'nothing changes by that'}."
-            )
-    return "\n".join([f"What changes by {number(by, 1)} or more:", "", *lines]) if lines else ""
+            lines.append(f"- **{study}**, *{name}*: {', '.join(changed) or 'nothing'}.")
+    return "\n".join([f"What differs by {number(by, 1)} or more:", "", *lines]) if lines else ""
