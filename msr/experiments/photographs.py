@@ -10,11 +10,14 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from msr.augment import pipelines
 from msr.config import Place, Whole, Words
 from msr.experiments import compared, price, transfer
 from msr.experiments.parameters import Seed, parameter
 from msr.experiments.setup import Row, Setup
 from msr.report import Metrics, kept, sentences
+from msr.report.metrics import Table
+from msr.views import Views
 
 MAIN, PLAIN, LIGHT, BOUND = "default", price.PLAIN, price.LIGHT, price.BOUND  # tables
 prepare = price.prepare
@@ -74,6 +77,28 @@ def record(config: Parameters) -> dict[str, Any]:
             f"reference '{config.reference}' cannot be read ({error}); give the metrics.json of a "
             "run of this notebook, or data_dir, to make one"
         ) from None
+
+
+def overview(record: dict[str, Any]) -> tuple[Table, list[str]]:
+    """Return the spaces of our network, of the plain and of the one trained on labels, by target.
+
+    record: as `record` returns it. The targets are the classes, linear and by nearest neighbours,
+    and what the augmentation drew; they are returned beside, in this order.
+    """
+    found, content = record["tables"], record["content"]
+    near = [name.replace("_linear", "_knn") for name in content]
+    plain = {f"plain {space}": found[PLAIN][space] for space in ("h", "content")}
+    rows = found[MAIN] | plain | {"trained on labels": found[BOUND]["h"]}
+    return rows, [*content, *near, *record["styles"]]
+
+
+def homes(record: dict[str, Any]) -> dict[str, str]:
+    """Return {target: the space that should encode it} of a record: classes, and what was drawn."""
+    params = record["params"]
+    pipes = pipelines(params["augmentation"], params["image_size"])
+    drawn = Views(*pipes, tuple(params["groups"])).homes()
+    labels = [name.removesuffix("_linear") for name in record["content"]]
+    return dict.fromkeys(labels, "content") | drawn
 
 
 def run(config: Parameters) -> dict[str, Any]:
