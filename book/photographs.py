@@ -199,9 +199,9 @@ if kinds:
 # %% [markdown]
 # ## Larger photographs
 #
-# Do larger views tell better where they were cut? The same notebook on views of twice the side: Tiny
-# ImageNet, 40 classes of 250 photographs, at 64 px, for half as many epochs. Compare the columns of
-# the crop with those above; the sets differ as well.
+# Do larger views tell better where they were cut? The same notebook on views of twice the side:
+# Tiny ImageNet, 40 classes of 250 photographs, at 64 px, for half as many epochs. Compare the
+# columns of the crop with those above; the sets differ as well.
 
 # %%
 if not config.data_dir:
