@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import papermill
@@ -258,14 +259,30 @@ def stage(executed: list[Path]) -> Path:
 def render(site: Path) -> None:
     """Render the site to _build/html; any warning is an error.
 
-    The new site replaces the old one only when it is complete.
+    The new site replaces the old one only when it is complete. Nothing is done where the old one is
+    of the same pages, and of the same library, whose docstrings are a page.
     """
+    stamp, digest = BUILD / "html.sha256", of_site(site)
+    if (BUILD / "html" / "index.html").exists() and stamp.exists() and stamp.read_text() == digest:
+        print("The site is unchanged.")
+        return
+    stamp.unlink(missing_ok=True)
     tool = Path(sys.executable).with_name("jupyter-book")
     strict = ["-W", "-n", "--keep-going", "--all"]
     command = [str(tool), "build", str(site), "--path-output", str(site / "out"), *strict]
     subprocess.run(command, check=True, cwd=ROOT)
     shutil.rmtree(BUILD / "html", ignore_errors=True)
     shutil.move(str(site / "out" / "_build" / "html"), BUILD / "html")
+    stamp.write_text(digest)
+
+
+def of_site(site: Path) -> str:
+    """Return a digest of what the site is made of: its sources, the library, and the tools."""
+    digest = hashlib.sha256(f"{version('jupyter-book')} {version('sphinx')}".encode())
+    for root in (site, ROOT / "msr", ROOT / "benchmarks"):
+        for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix != ".pyc"):
+            digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def main() -> None:

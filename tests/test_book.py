@@ -375,3 +375,35 @@ def test_no_cell_overwrites_a_parameter(path):
             names = [n for n in nodes if isinstance(n, ast.Name) and id(n) not in inner]
             stored = {name.id for name in names if isinstance(name.ctx, ast.Store)}
             assert not stored & declared, cell.source
+
+
+def test_an_unchanged_site_is_not_rendered_again(tmp_path, monkeypatch):
+    """Its sources, the docstrings of the library and the tools decide."""
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    monkeypatch.setattr(build, "BUILD", tmp_path / "_build")
+    site = tmp_path / "_build" / "site"
+    (tmp_path / "msr").mkdir()
+    (tmp_path / "msr" / "a.py").write_text('"""One."""\n')
+    site.mkdir(parents=True)
+    (site / "page.md").write_text("# A page\n")
+    rendered = []
+
+    def tool(command, **_):
+        rendered.append(command)
+        (site / "out" / "_build" / "html").mkdir(parents=True)
+        (site / "out" / "_build" / "html" / "index.html").write_text("")
+
+    monkeypatch.setattr(build.subprocess, "run", tool)
+
+    def once_more():
+        shutil.rmtree(site / "out", ignore_errors=True)
+        build.render(site)
+        return len(rendered)
+
+    assert [once_more(), once_more()] == [1, 1]
+    (site / "page.md").write_text("# Another page\n")
+    assert [once_more(), once_more()] == [2, 2]
+    (tmp_path / "msr" / "a.py").write_text('"""Two."""\n')
+    assert [once_more(), once_more()] == [3, 3]
+    shutil.rmtree(tmp_path / "_build" / "html")
+    assert once_more() == 4
