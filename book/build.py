@@ -30,7 +30,7 @@ import yaml
 import api
 import clean
 import code_of_pages as code
-import footprint
+import facts
 from clock import Clock
 from msr.experiments import reproduction
 from plain import plain
@@ -251,8 +251,8 @@ def stage(executed: list[Path]) -> Path:
         (site / "book" / path.name).write_text(json.dumps(page, indent=1))
     (site / "book" / "api.md").write_text(api.page())
     for page in sorted((site / "book").glob("*.md")):
-        if footprint.MARK in page.read_text():
-            page.write_text(footprint.filled(page.read_text()))
+        if facts.MARK in page.read_text():
+            page.write_text(facts.filled(page.read_text()))
     return site
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import footprint
 from msr.augment import pipelines
 from msr.experiments import imagenet
+from msr.report.tables import grid
 
+MARK = "<!-- here: "  # how a page names the place of a fact
 ROOT = Path(__file__).resolve().parent.parent
 # what a reader brings -> the parameters that say so
 IMAGES = {
@@ -24,24 +27,18 @@ FOLLOW = (
 PRESETS = {"shapes": 48, "small": 64, "medium": 224}  # augmentation -> pixels a side
 
 
-def table(head, rows):
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
 def choices():
     """What each parameter becomes that is left empty, by the images."""
     found = [imagenet.plan(imagenet.Parameters(**given)).config for given in IMAGES.values()]
     rows = [[f"`{name}`", *(shown(getattr(c, name)) for c in found)] for name in FOLLOW.split()]
-    return table(["parameter", *IMAGES], rows)
+    return grid(["parameter", *IMAGES], rows)
 
 
 def shown(value):
     """A parameter as a reader would give it."""
     if isinstance(value, tuple):
         return ", ".join(f"{v:g}" for v in value) or "the family's"
-    return value
+    return str(value)
 
 
 def presets():
@@ -56,7 +53,7 @@ def presets():
                 by_key = f"; key: {other.p:g}" if other.p != transform.p else ""
                 often = f"{transform.p:g}{by_key}"
                 rows.append([f"`{name}`", type(transform).__name__, groups, often])
-    return table(["augmentation", "transform", "groups", "probability"], rows)
+    return grid(["augmentation", "transform", "groups", "probability"], rows)
 
 
 def speed():
@@ -70,7 +67,16 @@ def speed():
     )
 
 
-TEXTS = {"choices": choices, "presets": presets, "speed": speed}
+TEXTS = {"choices": choices, "presets": presets, "speed": speed, **footprint.TEXTS}
+
+
+def filled(page):
+    """The text of a page with the facts in the places that it names."""
+    for name, text in TEXTS.items():
+        if f"{MARK}{name} -->" in page:
+            page = page.replace(f"{MARK}{name} -->", text())
+    return page
+
 
 if __name__ == "__main__":
     print("\n\n".join(text() for text in TEXTS.values()))

@@ -8,15 +8,16 @@ from __future__ import annotations
 import textwrap
 import weakref
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-import facts
 from msr import models
 from msr.experiments.imagenet import PAPER
 from msr.objective import Objective
+from msr.report.tables import grid
 from msr.spaces import Spaces
 from msr.train import memory
 
@@ -24,7 +25,6 @@ from msr.train import memory
 SIZES = {"cnn": (48, 256), "resnet18": (64, 64), "resnet50": (224, 16)}
 SPACES = Spaces.of(("appearance", "spatial"), (64, 32, 32))
 PIECES = 4
-MARK = "<!-- here: "  # how a page names the place of a table
 # of the paper's profile: what there is, views on each device, and bytes that are free on it
 DEVICES = (
     ("one GPU, 23 GB free", 2048, 23e9),
@@ -65,11 +65,12 @@ def peak(net, x):
     return seen.peak
 
 
+@torch.autocast("cpu", dtype=torch.bfloat16)
 def measured():
     """The table of plans and measured peaks, in Markdown."""
     head = ["network, side, views", "activations a view", "planned peak", "measured"]
     head += [f"in {PIECES} pieces: planned", "measured"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for name, (side, n) in SIZES.items():
         model = models.MultiSpace(*models.backbone(name, side), SPACES, (1024,))
         model.to(memory_format=torch.channels_last)
@@ -81,40 +82,32 @@ def measured():
             model.zero_grad(set_to_none=True)
             needs.append(peak(memory.InPieces(model, n // pieces), x))
         shown = [memory.amount(value) for value in (plan.per_view, *needs)]
-        lines.append("| " + " | ".join([f"{name}, {side} px, {n}", *shown]) + " |")
-    return "\n".join(lines)
+        rows.append([f"{name}, {side} px, {n}", *shown])
+    return grid(head, rows)
 
 
+@cache
+@torch.autocast("cpu", dtype=torch.bfloat16)
 def paper():
     """The table of plans for the paper's profile, in Markdown, and the line for the first GPU."""
     spaces = dict(zip(SPACES.names, PAPER["sizes"]))
     model = models.build(PAPER["backbone"], 224, spaces, PAPER["hidden"])
     x = torch.rand(1, 3, 224, 224).expand(2048, -1, -1, -1)  # only four of them are looked at
-    plan, lines = memory.plan(model, x, free=1e12), []
+    plan, rows = memory.plan(model, x, free=1e12), []
     head = ["devices", "views on each", "needed for all at once", "pieces"]
-    lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     plans = [replace(plan, views=views, free=free) for _, views, free in DEVICES]
     for (what, views, _), one in zip(DEVICES, plans):
         whole = memory.amount(replace(one, free=1e12).need)
         size = f" of {-(-views // one.pieces):,}" if one.pieces > 1 else ""
-        lines.append(f"| {what} | {views:,} | {whole} | {one.pieces}{size} |")
-    return "\n".join(lines), str(plans[0])
+        rows.append([what, f"{views:,}", whole, f"{one.pieces}{size}"])
+    return grid(head, rows), str(plans[0])
 
 
-def filled(page):
-    """The text of the page with the tables in the places that it names."""
-    texts = {
-        "measured": measured,
-        "paper": lambda: paper()[0],
-        "line": lambda: textwrap.fill(paper()[1], 76),
-        **facts.TEXTS,
-    }
-    for name, text in texts.items():
-        if f"{MARK}{name} -->" in page:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                page = page.replace(f"{MARK}{name} -->", text())
-    return page
-
+TEXTS = {
+    "measured": measured,
+    "paper": lambda: paper()[0],
+    "line": lambda: textwrap.fill(paper()[1], 76),
+}
 
 if __name__ == "__main__":
-    print(filled("<!-- here: line -->\n\n<!-- here: measured -->\n\n<!-- here: paper -->"))
+    print("\n\n".join(text() for text in TEXTS.values()))

@@ -69,7 +69,7 @@ def test_every_claim_speaks_of_cells_that_its_notebook_writes():
     """Where results/ holds a run, each cell is there; a text is claimed once in a notebook."""
     for page, some in reproduction.stated().items():
         assert len({one.text for one in some}) == len(some)
-        reference = reproduction.record(kept.RESULTS / f"{page}.json")
+        reference = kept.content(kept.RESULTS / f"{page}.json")
         for one in some:
             assert not one.against or len(one.against) == len(one.cells)
             assert not reference or one.values(reference["tables"]), one.text
@@ -107,7 +107,7 @@ def test_what_style_costs_is_said_of_every_page_that_compares():
     """Each line is ours minus plain self-supervision, by the kept run of its page."""
     text = costs.costs()
     for one in costs.ALL:
-        tables = reproduction.record(kept.RESULTS / f"{one.page}.json")["tables"]
+        tables = kept.content(kept.RESULTS / f"{one.page}.json")["tables"]
         found = one.differences(tables)
         assert all(len(values) >= 3 for values in found.values())
         (line,) = [row for row in text.splitlines() if f": {one.what} |" in row]

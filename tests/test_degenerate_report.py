@@ -63,6 +63,7 @@ def test_tables_of_nothing():
         metrics.over_seeds([])
     assert metrics.over_seeds([{}]) == {} and metrics.over_seeds([{"h": {}}]) == {"h": {}}
     assert tables.columns({}, ()) == tables.columns({"h": {}}, ()) == ([], [])
+    assert tables.grid(["a"], []) == "| a |\n|---|"
     assert tables.table({}) == "|  |\n|---|"
     assert tables.table({"h": {}}).endswith("| h |")
     assert tables.listed([]).count("\n") == 1

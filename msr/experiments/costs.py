@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from msr.experiments import price
-from msr.experiments.reproduction import TITLES, record
-from msr.report import kept
+from msr.experiments.reproduction import TITLES
+from msr.report import claims, kept
 from msr.report.metrics import Table
-from msr.report.tables import difference
+from msr.report.tables import difference, grid
 from msr.report.verdict import NO_SCORE, NOTE, compared, paired
 
-Cell = tuple[str, str, str]  # table, row, column
 NUMBERS = {"h": "content from h", "content": "content from its space", "style": "style from h"}
 
 
@@ -27,8 +26,8 @@ class Compared:
 
     page: str
     what: str
-    ours: dict[str, list[Cell]]
-    theirs: dict[str, list[Cell]]
+    ours: dict[str, list[claims.Place]]
+    theirs: dict[str, list[claims.Place]]
 
     def differences(self, tables: dict[str, Table]) -> dict[str, list[float]]:
         """Return {number: ours minus theirs, one for each seed}.
@@ -44,9 +43,9 @@ class Compared:
         return found
 
 
-def mean(tables: dict[str, Table], cells: Sequence[Cell]) -> np.ndarray:
+def mean(tables: dict[str, Table], cells: Sequence[claims.Place]) -> np.ndarray:
     """Return the mean of cells in each seed, [seeds]."""
-    return np.mean([tables[table][row][column]["values"] for table, row, column in cells], axis=0)
+    return np.mean([claims.at(tables, cell) for cell in cells], axis=0)
 
 
 def by_target(page: str, what: str, ours: str, theirs: str, labels: str, styles: str) -> Compared:
@@ -77,7 +76,11 @@ ALL = (
     ),
     by_number("price", "shape, texture; what was drawn", "beside", "default", price.PLAIN),
     by_number(
-        "price", "the same, four times the epochs", "everything", "× 4", "plain SSL, epochs × 4"
+        "price",
+        "the same, four times the epochs",
+        "everything",
+        "× 4",
+        f"{price.PLAIN}, epochs × 4",
     ),
     by_number("photographs", "class; what was drawn", "beside", "default", price.PLAIN),
     by_target("transfer", "other images", "kinds", "vanilla_kinds", "content", "appearance"),
@@ -89,14 +92,13 @@ def costs(some: Sequence[Compared] = ALL) -> str:
 
     The verdicts of a line are corrected over its three numbers.
     """
-    lines = [f"| | {' | '.join(NUMBERS.values())} |", "|---|---|---|---|"]
+    rows = []
     for one in some:
-        tables = record(kept.RESULTS / f"{one.page}.json").get("tables", {})
+        tables = kept.content(kept.RESULTS / f"{one.page}.json").get("tables", {})
         try:
             verdicts = paired(one.differences(tables))
             cells = [f"{difference(v)}, {compared(v)}" for v in verdicts.values()]
         except KeyError:
             cells = [NO_SCORE] * len(NUMBERS)
-        title = f"[{TITLES[one.page]}]({one.page}.ipynb): {one.what}"
-        lines.append(f"| {' | '.join([title, *cells])} |")
-    return "\n".join([*lines, "", NOTE])
+        rows.append([f"[{TITLES[one.page]}]({one.page}.ipynb): {one.what}", *cells])
+    return f"{grid(['', *NUMBERS.values()], rows)}\n\n{NOTE}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from msr.experiments.image_parameters import ImageParameters
 from msr.experiments.setup import ImageRun, Setup, embed
 from msr.losses import FAMILIES
 from msr.objective import Objective
-from msr.report import names, sentences
+from msr.report import kept, names, sentences
 from msr.spaces import Spaces
 from msr.train import Training
 from msr.train.checkpoint import differences
@@ -134,9 +133,9 @@ def folders(where: str) -> list[tuple[str, str]]:
 def seeds_of(metrics: Path) -> range:
     """Return the seeds of the page that wrote a metrics.json; none if there is no such file."""
     try:
-        params = json.loads(metrics.read_text())["params"]
+        params = kept.content(metrics)["params"]
         return range(params["seed"], params["seed"] + params["seeds"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return range(0)
 
 

@@ -88,7 +88,7 @@ def overview(record: dict[str, Any]) -> tuple[Table, list[str]]:
     found, content = record["tables"], record["content"]
     near = [name.replace("_linear", "_knn") for name in content]
     plain = {f"plain {space}": found[PLAIN][space] for space in ("h", "content")}
-    rows = found[MAIN] | plain | {"trained on labels": found[BOUND]["h"]}
+    rows = found[MAIN] | plain | {BOUND: found[BOUND]["h"]}
     return rows, [*content, *near, *record["styles"]]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import shlex
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -14,6 +13,7 @@ from msr.config import Place
 from msr.experiments.parameters import Page, parameter
 from msr.report import claims, kept
 from msr.report.claims import Claim, Judged
+from msr.report.tables import grid
 
 Record = dict[str, Any]  # the content of a metrics.json
 STATED = "claims.yml"  # in results/
@@ -64,20 +64,11 @@ def judge(config: Parameters) -> dict[str, Sides]:
     """Return what both runs of each notebook say of its claims."""
     found = {}
     for page, some in stated().items():
-        reference = record(kept.RESULTS / f"{page}.json")
-        here = record(Path(config.out_dir).parent / page / "metrics.json")
+        reference = kept.content(kept.RESULTS / f"{page}.json")
+        here = kept.content(Path(config.out_dir).parent / page / "metrics.json")
         sides = claims.judged(some, reference), claims.judged(some, here, reference)
         found[page] = Sides(*sides)
     return found
-
-
-def record(path: Path) -> Record:
-    """Return the content of a metrics.json, empty if there is none that can be read."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def count(found: dict[str, Sides]) -> tuple[int, int, int]:
@@ -104,7 +95,7 @@ def headline(page: str) -> str:
     Also "" where the reference was not run.
     """
     some = stated().get(page, [])
-    first = claims.judged(some, record(kept.RESULTS / f"{page}.json"))[:1]
+    first = claims.judged(some, kept.content(kept.RESULTS / f"{page}.json"))[:1]
     if not first or not first[0].values:
         return ""
     one = first[0]
@@ -150,13 +141,10 @@ def listed(value: Any) -> str:
 
 def references() -> str:
     """Return a Markdown table of the runs that are kept in results/."""
-    lines = ["| notebook | command | commit | made on | minutes |", "|---|---|---|---|---|"]
+    rows = []
     for path in sorted(kept.RESULTS.glob("*.json")):
-        found = record(path)
-        versions = found["versions"]
-        on = f"{found['device']}, PyTorch {versions['torch']}"
+        found = kept.content(path)
+        on = f"{found['device']}, PyTorch {found['versions']['torch']}"
         minutes = f"{found['seconds'] / 60:.0f}"
-        lines.append(
-            f"| {path.stem} | `{command(found)}` | `{found['commit']}` | {on} | {minutes} |"
-        )
-    return "\n".join(lines)
+        rows.append([path.stem, f"`{command(found)}`", f"`{found['commit']}`", on, minutes])
+    return grid(["notebook", "command", "commit", "made on", "minutes"], rows)

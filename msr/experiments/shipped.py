@@ -18,6 +18,5 @@ def shipped(setup: Setup, name: str) -> ImageRun | None:
     if (config["network"], config["family"]) != (setup.network(), setup.config.family):
         return None
     seed = int(config["provenance"]["seed"])
-    model, objective = setup.build(seed)
-    model.load_state_dict(trained.model.state_dict())
-    return ImageRun(model, objective, seed, [], views=setup.views)
+    _, objective = setup.build(seed)
+    return ImageRun(trained.model, objective, seed, [], views=setup.views)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from msr.report.metrics import Table
-from msr.report.tables import number
+from msr.report.tables import grid, number
 from msr.report.verdict import Verdict, paired
 
 Place = tuple[str, str, str]  # a cell of a metrics file: table, row, column
@@ -38,16 +38,16 @@ class Claim:
     def values(self, tables: Mapping[str, Table]) -> list[float]:
         """Return the number that counts, one for each seed; none if a cell is missing."""
         try:
-            found = np.array([_values(tables, cell) for cell in self.cells])
+            found = np.array([at(tables, cell) for cell in self.cells])
             if self.against:
-                found = found - np.array([_values(tables, cell) for cell in self.against])
+                found = found - np.array([at(tables, cell) for cell in self.against])
         except KeyError:
             return []
         return [float(v) for v in (found.min(axis=0) if self.more else found.max(axis=0))]
 
 
-def _values(tables: Mapping[str, Table], cell: Place) -> list[float]:
-    """Return the values over seeds of a cell."""
+def at(tables: Mapping[str, Table], cell: Place) -> list[float]:
+    """Return the values over seeds of a cell. Raises KeyError if it is missing."""
     table, row, column = cell
     return tables[table][row][column]["values"]
 
@@ -119,12 +119,10 @@ def bound(claim: Claim) -> str:
 
 def table(reference: Sequence[Judged], here: Sequence[Judged]) -> str:
     """Return a Markdown table of claims: what the reference and this book's own run say."""
-    lines = [
-        "| claim | stated by | should be | reference | | this book | |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = ["claim", "stated by", "should be", "reference", "", "this book", ""]
+    rows = []
     for long, own in zip(reference, here, strict=True):
         c = long.claim
         cells = (c.text, c.source, bound(c), long.number, long.words, own.number, own.words)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return grid(head, rows)

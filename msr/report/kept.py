@@ -43,6 +43,15 @@ def read(config: Record) -> dict[str, Any] | None:
     return found if longer and own.items() <= params.items() else None
 
 
+def content(path: Path) -> dict[str, Any]:
+    """Return the content of a metrics.json, empty if there is none that can be read."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def located(path: str) -> Path:
     """Return the path of a file that is kept with the book, from whatever folder it is named."""
     return Path(path) if Path(path).exists() else ROOT / path

@@ -63,7 +63,7 @@ def columns(
     return labels, [name for name in names if name in styles]
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table with this head and these rows."""
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
@@ -79,7 +79,7 @@ def table(metrics: Table, names: Mapping[str, str] | None = None) -> str:
         [(names or {}).get(row, markdown(row)), *(show(cells[target]) for target in targets)]
         for row, cells in metrics.items()
     ]
-    return _markdown(["", *(words(target) for target in targets)], rows)
+    return grid(["", *(words(target) for target in targets)], rows)
 
 
 def best_spaces(metrics: Table, targets: Sequence[str], spaces: Sequence[str]) -> str:
@@ -100,7 +100,7 @@ def best_spaces(metrics: Table, targets: Sequence[str], spaces: Sequence[str]) -
         ahead = number(a["value"] - b["value"])
         best = "–" if math.isnan(a["value"]) else f"**{first}**"
         rows.append([words(target), best, show(a), second, show(b), ahead])
-    return _markdown(["target", "highest in", "score", "next", "score", "ahead by"], rows)
+    return grid(["target", "highest in", "score", "next", "score", "ahead by"], rows)
 
 
 def listed(tasks: Sequence[tuple[str, str, int, int, int, float]]) -> str:
@@ -114,7 +114,7 @@ def listed(tasks: Sequence[tuple[str, str, int, int, int, float]]) -> str:
         for name, kind, classes, fit, score, commonest in tasks
     ]
     head = ["task", "kind", "classes", "images to fit, to score", "commonest class"]
-    return _markdown(head, rows)
+    return grid(head, rows)
 
 
 # -------------------------------------------------------------------------- tables with verdicts
@@ -133,7 +133,7 @@ def compare(ours: Table, theirs: Table, targets: Sequence[str]) -> str:
         means = [number(cell["value"]) for cell in scores]
         rows.append([words(target), *means, difference(verdict), compared(verdict)])
     head = ["target", "h, with spaces", "h, plain", "joined spaces", "difference of h", "verdict"]
-    return f"{_markdown(head, rows)}\n\nDifference: with spaces minus plain. {NOTE}"
+    return f"{grid(head, rows)}\n\nDifference: with spaces minus plain. {NOTE}"
 
 
 def verdicts(found: Mapping[str, Mapping[str, Verdict]], less: Sequence[str] = ()) -> str:
@@ -153,4 +153,4 @@ def verdicts(found: Mapping[str, Mapping[str, Verdict]], less: Sequence[str] = (
         ]
         for row in next(iter(found.values()))
     ]
-    return f"{_markdown(['', *found], rows)}\n\n{NOTE}"
+    return f"{grid(['', *found], rows)}\n\n{NOTE}"
