@@ -201,12 +201,36 @@ kinds = {
     price.PLAIN: [name for name in rivals if cells[name].kind == "plain"],
     price.BOUND: [name for name in rivals if cells[name].kind == "labels"],
 }
-shown = ("default", "× 4", "separate spreads", price.PLAIN, price.LIGHT, price.BOUND)
+shown = ("default", "epochs × 4", "separate spreads", price.PLAIN, price.LIGHT, price.BOUND)
 shown += (f"{price.PLAIN}, epochs × 4",)
 named = [name for name in shown if name in everything]
 price_plots.front(everything, "style", ["h", "content"], kinds, named)
 
 # %% [markdown]
+# ## What the content space still knows of style
+#
+# The minimum of the loss has none of the style in the content space. A short training is not there
+# yet. The content space at several lengths of training, all else equal: its labels of content, by
+# a linear probe and by neighbours, with colour, whose chance is one in ten (left); and what
+# augmentation changes (right).
+
+# %%
+shown = longer["tables"] if longer else metrics.tables
+lengths = price.lengths(shown, longer["params"]["epochs"] if longer else config.epochs)
+if lengths:
+    near = [name.replace("_linear", "_knn") for name in labels]
+    tints = [name for name in shown["default"]["content"] if name == "color_linear"]
+    known = price.known(shown["default"]["content"], styles)
+    panels = {"accuracy": [*labels, *near, *tints], "R²": known}
+    display(price_plots.over_epochs(lengths, "content", panels))
+    display(Markdown(price_sentences.epoch_sentences(lengths, "content", known)))
+
+# %% [markdown]
+# What falls with more epochs was left by a short training, and not by the method: so is the place
+# that a quick run leaves in the content space on [images](imagenet.ipynb). What does not fall is
+# another matter. The size of the crop is drawn, but it changes an object's size by less than
+# objects differ, so it does not hide it, and how large an object is stays partly content.
+#
 # ## Limitations
 #
 # - Each effect is that of one change from the default; effects of two changes need not add up.

@@ -106,7 +106,7 @@ def test_the_price_is_that_of_equal_settings():
     rows = {
         "default": [{k: 0.5 for k in compared.NUMBERS}] * 2,
         price.PLAIN: [{k: 0.7 for k in compared.NUMBERS}] * 2,
-        "× 4": [{k: 0.9 for k in compared.NUMBERS}] * 2,
+        "epochs × 4": [{k: 0.9 for k in compared.NUMBERS}] * 2,
         f"{price.PLAIN}, epochs × 4": [{k: 0.8 for k in compared.NUMBERS}] * 2,
     }
     found = compared.prices(rows)["h"]

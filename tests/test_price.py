@@ -66,8 +66,8 @@ def test_cells_are_the_default_its_variations_its_rivals_and_the_bound(setup):
     assert ours == set(cells) - {*kinds["plain"], price.BOUND}
     assert set(price.cells(setup, ["epochs"])) == {
         "default",
-        "× 2",
-        "× 4",
+        "epochs × 2",
+        "epochs × 4",
         price.PLAIN,
         price.LIGHT,
         price.BOUND,

@@ -109,7 +109,7 @@ def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]
     """
     both = {
         "default": ("default", PLAIN),
-        "epochs × 4": ("× 4", f"{PLAIN}, epochs × 4"),
+        "epochs × 4": ("epochs × 4", f"{PLAIN}, epochs × 4"),
         "half as wide": ("half as wide", f"{PLAIN}, half as wide"),
         "plain of no further spread": ("default", LIGHT),
     }

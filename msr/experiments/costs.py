@@ -79,7 +79,7 @@ ALL = (
         "price",
         "the same, four times the epochs",
         "everything",
-        "× 4",
+        "epochs × 4",
         f"{price.PLAIN}, epochs × 4",
     ),
     by_number("photographs", "class; what was drawn", "beside", "default", price.PLAIN),

@@ -11,7 +11,7 @@ import torch
 
 from msr import models
 from msr.data.latents import Latents, LatentViews, Stream
-from msr.experiments import limits, several
+from msr.experiments import limits, minimum, several
 from msr.experiments.measures import ALL, LatentRun, of_seed, r2
 from msr.objective import ContentPairs, Objective, one_for_all
 from msr.spaces import Spaces
@@ -37,6 +37,7 @@ class Setting:
     dual_rate: float = 0.02  # the most that λ moves in a step
     dropped: tuple[str, ...] = ()  # styles whose key shares no style with the query
     options: tuple = ()  # settings of the family, such as (("temperature", 0.3),)
+    taught: int = 0  # steps for which the encoder first learns the latents themselves
     steps: int = 1000  # training steps; above 100 only whole hundreds are run
     batch_size: int = 128  # latents per step
     lr: float = 4e-3  # peak learning rate of AdamW
@@ -124,9 +125,11 @@ def run(
     stream = Stream(latents, setting.batch_size, min(100, setting.steps), seed, setting.on)
     views = LatentViews(latents, setting.dropped)
     asked = asdict(replace(setting, latents=latents))
-    beside = ("device", "probe", "rows", "fresh")
+    beside = ("device", "probe", "rows", "fresh", *([] if setting.taught else ["taught"]))
     record = {"experiment": {k: v for k, v in asked.items() if k not in beside}}
     name = name or f"{setting.family}, seed {seed}"
+    if setting.taught:
+        minimum.teach(model, latents, training, setting.taught)
     log = fit(
         model,
         objective,

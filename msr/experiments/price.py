@@ -5,7 +5,7 @@ Each variation is the experiment on images with one change; plain self-supervisi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -85,11 +85,10 @@ def studies(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, dict[str, Cha
         "steps": {"default": {}} | larger_batches(setup),
         "content width": {"default": {}}
         | {f"{size} dimensions": wide(size) for size in (content // 2, 2 * content) if size},
-        "weight of content": {"default": {}}
-        | {f"λ × {factor:g}": weighted(factor) for factor in (1 / 3, 3)},
+        "weight of content": {"default": {}} | {"λ × ⅓": weighted(1 / 3), "λ × 3": weighted(3)},
         "projector": {"default": {}, "one layer more": {"hidden": [*hidden, hidden[-1]]}},
         "backbone": {"default": {}, other: {"backbone": other}} | half_as_wide(setup),
-        "epochs": {"default": {}} | {f"× {n}": {"epochs": n * c.epochs} for n in (2, 4)},
+        "epochs": {"default": {}} | {f"epochs × {n}": {"epochs": n * c.epochs} for n in (2, 4)},
     }
     if c.family == "entropy":
         found["objective"]["entropy of two views"] = {"loss_settings": {"views": 2}}
@@ -174,6 +173,28 @@ def cells(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Cell]:
         found |= {name: Cell(changes) for name, changes in variations.items()}
     found |= {name: Cell(changes, "plain") for name, changes in rivals(setup, wanted).items()}
     return found | ({BOUND: Cell({}, "labels")} if content_of(setup) else {})
+
+
+def lengths(tables: Mapping[str, Any], epochs: int) -> dict[str, dict[int, Any]]:
+    """Return {method: {epochs: table}} of the networks that differ in nothing but their epochs.
+
+    The methods are ours and PLAIN. tables: {cell: table}. epochs: those of the default. Left out is
+    what was not trained, and a method without a longer run.
+    """
+    runs = {
+        "ours": {1: "default", 2: "epochs × 2", 4: "epochs × 4"},
+        PLAIN: {1: PLAIN, 4: f"{PLAIN}, epochs × 4"},
+    }
+    found = {
+        method: {n * epochs: tables[name] for n, name in some.items() if name in tables}
+        for method, some in runs.items()
+    }
+    return {method: some for method, some in found.items() if len(some) > 1}
+
+
+def known(row: Mapping[str, Mapping[str, Any]], targets: Sequence[str]) -> list[str]:
+    """Return the targets that a space predicts at all, of {target: cell}: with R² above 0.05."""
+    return [name for name in targets if name in row and row[name]["value"] > 0.05]
 
 
 def weights_of(setup: Setup) -> list[float]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from msr.report.metrics import Table
 from msr.report.plots import COLORS, GRID, color, figure
+from msr.report.price_plots import front
 
 
 def known(rows: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]) -> Figure:
@@ -41,3 +43,13 @@ def spectra(values: Mapping[str, ArrayLike], counts: Mapping[str, int]) -> Figur
         axis.grid(axis="y", color=GRID, lw=0.6)
     axes[0, 0].set_ylabel("singular value")
     return fig
+
+
+def minimum(table: Table, kinds: Mapping[str, Sequence[str]]) -> Figure:
+    """Draw what the spaces of each setting know against how far its loss is above the latents'.
+
+    table: a row per setting, with the columns `above`, `content` and `lowest style`. kinds: as in
+    `front`.
+    """
+    along = ("loss minus that of the latents", "R²")
+    return front(table, "above", ["content", "lowest style"], kinds, list(table), along)

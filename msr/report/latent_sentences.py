@@ -8,7 +8,7 @@ from msr.report.metrics import Table
 from msr.report.names import code
 from msr.report.sentences import SHORT, counted
 from msr.report.tables import difference, number, show
-from msr.report.verdict import NOTE, between, compared, lower
+from msr.report.verdict import NOTE, ONE_SEED, between, compared, lower, paired
 
 
 def numerical_by(
@@ -199,6 +199,36 @@ def height_sentences(table: Table) -> str:
     goals = f"content ≥ {number(GOALS['content'])}, every style ≥ {number(GOALS['lowest style'])}, "
     goals += f"elsewhere ≤ {number(GOALS['elsewhere'])}"
     return "\n".join([f"Reached in full ({goals}): {', '.join(reached) or 'none'}.", "", *lines])
+
+
+def minimum_sentences(table: Table, begun: Mapping[str, str]) -> str:
+    """Say how far above the loss of the latents runs end that begin at random, and at the latents.
+
+    table: a row per setting, with the columns `above` and `content`. begun: {the row of a setting:
+    that of the same setting, begun at the latents}. The verdict is on the difference of `above`.
+    """
+    rises = {
+        name: [a - b for a, b in zip(table[name]["above"]["values"], table[at]["above"]["values"])]
+        for name, at in begun.items()
+    }
+    lines = []
+    for name, verdict in paired(rises).items():
+        ends = [
+            f"{show(table[row]['above'])} above that of the latents, with content predicted by "
+            f"{show(table[row]['content'])}"
+            for row in (name, begun[name])
+        ]
+        says = {
+            1: "**training from a random start does not reach the minimum**",
+            0: "no clear difference",
+            -1: "the random start ends lower",
+        }[verdict.sign]
+        says = ONE_SEED if verdict.seeds < 2 else says
+        lines.append(
+            f"- *{name}*: from a random start the loss ends {ends[0]}; begun at the latents, "
+            f"{ends[1]}. Difference {difference(verdict)}: {says}."
+        )
+    return "\n".join(lines)
 
 
 def ranks(sizes: Mapping[str, int]) -> dict[str, int]:

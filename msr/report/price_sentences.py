@@ -9,6 +9,7 @@ from msr.report.tables import difference, show, words
 from msr.report.verdict import NOTE, ONE_SEED, Verdict, compared, lower
 
 Verdicts = Mapping[str, Mapping[str, Verdict]]  # {number: {setting or variation: verdict}}
+LITTLE = 0.05  # R² that counts as gone
 WHAT = {
     "h": "content from h",
     "content": "content from its space",
@@ -53,6 +54,29 @@ def effect_sentences(effects: Verdicts) -> str:
     if rest:
         lines.append(f"- Nothing clear: {', '.join(rest)}.")
     return "\n".join(lines)
+
+
+def epoch_sentences(
+    lengths: Mapping[str, Mapping[int, Table]], space: str, targets: Sequence[str]
+) -> str:
+    """Say how well a space predicts each target after trainings of several lengths, as a list.
+
+    lengths: {method: {epochs: table}}, ours first. targets: of other spaces, each scored by R².
+    Those that the longest training of ours leaves stand last.
+    """
+    lines: dict[str, bool] = {}
+    for target in targets if lengths else []:
+        methods = []
+        for method, tables in lengths.items():
+            scores = [
+                f"{show(table[space][target])} after {epochs}" for epochs, table in tables.items()
+            ]
+            methods.append(f"{method} {', '.join(scores)} epochs")
+        *_, longest = next(iter(lengths.values())).values()
+        left = longest[space][target]["value"] > LITTLE
+        end = f"**more than {LITTLE} is left**" if left else f"at most {LITTLE} is left"
+        lines[f"- {words(target)}: {'; '.join(methods)}: {end}."] = left
+    return "\n".join(sorted(lines, key=lambda line: lines[line]))
 
 
 def judged(number: str, verdicts: Verdicts, name: str) -> str:
