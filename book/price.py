@@ -78,6 +78,7 @@ num_workers = 2  # processes that decode image files, for each device
 vanilla = True  # also train plain self-supervision, for comparison
 probe_images = 4000  # largest number of images to fit probes on, and to score them on
 linear_probe = False  # also the field's linear probe: all images, top-1 and top-5
+reference = ""  # metrics.json to show where data_dir is empty; empty: train
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -89,7 +90,8 @@ from msr.report import Metrics, kept, plots, price_plots, price_sentences, sente
 config = price.Parameters.read(globals())
 setup = price.prepare(config)
 cells = price.cells(setup, config.studies)
-metrics = Metrics("price", setup.config.model_dump(), setup.device, config.out_dir)
+trains = not config.reference or bool(setup.config.data_dir)  # else shows an earlier run's numbers
+metrics = Metrics("price", setup.config.model_dump(), setup.device, config.out_dir, saved=trains)
 display(Markdown(sentences.made_by("price", config.profile, setup.facts())))
 
 # %% [markdown]
@@ -114,10 +116,15 @@ display(Markdown(sentences.made_by("price", config.profile, setup.facts())))
 # labels, and augmentation hides as much of an image from it as from the others.
 
 # %%
-found = compared.measured(setup, cells, config.all_seeds)
-for name, runs in found.items():
-    metrics.add(name, [table for table, _ in runs])
-numbers = {name: [row for _, row in runs] for name, runs in found.items()}
+if trains:
+    found = compared.measured(setup, cells, config.all_seeds)
+    for name, runs in found.items():
+        metrics.add(name, [table for table, _ in runs])
+    numbers = {name: [row for _, row in runs] for name, runs in found.items()}
+else:
+    metrics.tables.update(compared.earlier(setup, cells, config.reference))
+    numbers = compared.of_each_seed(metrics.tables["everything"])
+    display(Markdown(kept.made_by(kept.content(kept.located(config.reference)))))
 rivals = [name for name, cell in cells.items() if cell.kind != "spaces"]
 beside = metrics.add("beside", compared.by_seed({k: numbers[k] for k in ["default", *rivals]}))
 display(Markdown(tables.table(beside)))
@@ -267,4 +274,5 @@ if lengths:
 path = metrics.write()
 scores = [c for some in metrics.tables.values() for row in some.values() for c in row.values()]
 assert not np.isinf([cell["value"] for cell in scores]).any()  # nan, shown as "–": no score
-print(f"{path} written after {metrics.record['seconds']:.0f} s")
+wrote = f"{path} written after" if trains else f"{config.reference} shown after"
+print(f"{wrote} {metrics.record['seconds']:.0f} s")

@@ -86,7 +86,7 @@ from IPython.display import Markdown, display
 from msr.augment import Normalise
 from msr.data import dsprites
 from msr.evaluate import retrieval
-from msr.experiments import imagenet, several, shipped, sprites, swap
+from msr.experiments import imagenet, seen, several, shipped, sprites, swap
 from msr.report import Metrics, galleries, kept, plots, sentences, tables, training_plots
 
 config = sprites.Parameters.read(globals())
@@ -165,6 +165,24 @@ display(plots.heatmap(strong, columns=factors))
 display(Markdown(sentences.sprites_promises(strong, names, setup.views.homes(factors))))
 
 # %% [markdown]
+# ## What a view still tells
+#
+# Content, by the theory, is whatever two views have in common that share no draw. So a factor that
+# augmentation changes without hiding it stays partly content. How much of it is that? Below, each
+# sprite is augmented as in training, and its factors *before* augmentation are predicted from $h$
+# of this one view. What is told here was not hidden, and the content space may know it. (A lower
+# bound: a larger probe may find more.)
+
+# %%
+table = {name: strong[name] for name in ("h", "content")}
+table |= metrics.add("seen", [{"h of a view": seen.seen(setup, run)} for run in runs])
+display(plots.heatmap(table, names={"h": "h, not augmented", "content": "content, not augmented"}))
+display(Markdown(sentences.hidden_sentences(table, setup.views.homes(factors))))
+
+# %% [markdown]
+# A sprite that was enlarged has softer edges than one that was shrunk, so a view of any drawn size
+# still hints at the size before. Colours differ in more than hue: grey stays grey.
+#
 # **DCI-ES** {cite:p}`eastwood2018,eastwood2023dci` of all spaces joined, with shape and colour as
 # one column per class, and angles as sine and cosine:
 
@@ -300,9 +318,7 @@ display(Markdown(sentences.changes_sentences(studies)))
 # %% [markdown]
 # ## Limitations
 #
-# - Size may be encoded in more than one space: a sprite that was enlarged has softer edges than one
-#   that was shrunk, so a view still hints at the size before. The tables show how much of it each
-#   space predicts.
+# - Size may be encoded in more than one space, as far as a view still tells it (see above).
 # - With every angle drawn and two style spaces (`full_circle`) shape is predicted less well;
 #   compare the four spaces above, which are trained with every angle too. Longer runs of
 #   `full_circle` may differ.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,7 @@ from msr.data.images import enough
 from msr.experiments import several, supervised
 from msr.experiments.price import LIGHT, PLAIN, Cell, content_of, vary
 from msr.experiments.setup import Row, Setup
+from msr.report import kept
 from msr.report.verdict import Verdict, paired
 
 Table = dict[str, Row]  # {space: {target: score}}
@@ -57,6 +59,30 @@ def measured(
     names = [f"{name}, seed {seed}" for name, _, seed in jobs]
     done = iter(several.mapped(setup, one, jobs, names))
     return {name: [next(done) for _ in seeds] for name in cells}
+
+
+def earlier(setup: Setup, cells: Mapping[str, Cell], path: str) -> dict[str, report.Table]:
+    """Return the tables of a metrics.json that an earlier run of the same experiment wrote.
+
+    path: of the file. Raises ValueError, one line, if it cannot be read, lacks one of the cells, or
+    has other parameters than `setup`.
+    """
+    found, here = kept.content(kept.located(path)), setup.config
+    tables, params = found.get("tables", {}), found.get("params", {})
+    lacking = [name for name in (*cells, "everything") if name not in tables]
+    if lacking:
+        raise ValueError(
+            f"reference '{path}' has no table '{lacking[0]}'; give the metrics.json of a run of "
+            "this notebook with the same studies, or '' to make one"
+        )
+    own = here.deciding | {name: getattr(here, name) for name in ("epochs", "seed", "seeds")}
+    for name, value in json.loads(json.dumps(own, default=str)).items():
+        if params.get(name) != value:
+            raise ValueError(
+                f"reference '{path}' has {name} = {params.get(name)}, and this run {value}; give "
+                "both the same, or '' to train"
+            )
+    return tables
 
 
 def one(setup: Setup, name: str, cell: Cell, seed: int) -> tuple[Table, Row]:

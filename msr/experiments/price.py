@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from msr.config import Whole, Words, choose
+from msr.config import Place, Whole, Words, choose
 from msr.experiments import imagenet
 from msr.experiments.parameters import Seed, parameter
 from msr.experiments.setup import Setup
@@ -44,6 +44,9 @@ class Parameters(imagenet.Parameters):
     out_dir: str = parameter("runs/price", "weights, logs and metrics.json go here", decides=False)
     studies: Words = parameter(
         (), 'studies to run, such as ["objective"]; empty: all', decides=False
+    )
+    reference: Place = parameter(
+        "", "metrics.json to show where data_dir is empty; empty: train", decides=False
     )
 
 

@@ -56,13 +56,19 @@ class Metrics:
     """The tables of a notebook and what they depend on, written to `out_dir`/metrics.json.
 
     notebook: its name. params: its parameters. The file also records the device, the versions of
-    packages, the commit, and the seconds since this object was made.
+    packages, the commit, and the seconds since this object was made. saved: False writes no file,
+    as where a page shows the numbers of an earlier run.
     """
 
     def __init__(
-        self, notebook: str, params: Mapping[str, Any], device: object, out_dir: str | Path
+        self,
+        notebook: str,
+        params: Mapping[str, Any],
+        device: object,
+        out_dir: str | Path,
+        saved: bool = True,
     ):
-        self.start, self.out_dir = time.perf_counter(), Path(out_dir)
+        self.start, self.out_dir, self.saved = time.perf_counter(), Path(out_dir), saved
         self.record: dict[str, Any] = {
             "notebook": notebook,
             "params": params,
@@ -88,13 +94,16 @@ class Metrics:
         return self.tables[experiment]
 
     def write(self) -> Path:
-        """Write metrics.json and return its path.
+        """Write metrics.json and return its path; nothing is written if it is not `saved`.
 
         The file is replaced in one step, so that nobody ever reads half of it.
         """
-        self.out_dir.mkdir(parents=True, exist_ok=True)
         self.record["seconds"] = round(time.perf_counter() - self.start, 1)
-        path, text = self.out_dir / "metrics.json", json.dumps(self.record, indent=1, default=str)
+        path = self.out_dir / "metrics.json"
+        if not self.saved:
+            return path
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.record, indent=1, default=str)
         safe.write(path, lambda file: file.write(text.encode()))
         return path
 

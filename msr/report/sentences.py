@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from msr.report.metrics import Table
 from msr.report.names import code
 from msr.report.tables import difference, number, show, words
-from msr.report.verdict import NOTE, between, compared, leads, located, promised
+from msr.report.verdict import NOTE, ONE_SEED, between, compared, leads, located, promised
 
 # ------------------------------------------------------------------------------ what made a page
 
@@ -146,6 +146,24 @@ def sprites_promises(table: Table, spaces: Sequence[str], homes: Mapping[str, st
             f"{difference(changes[worst])}, {compared(changes[worst])}."
         )
     return _noted(lines)
+
+
+def hidden_sentences(table: Table, homes: Mapping[str, str]) -> str:
+    """Say of each factor of a style what a view tells of it, and what the content space knows.
+
+    table: {row: {factor: cell}} with the rows `h of a view` and `content`. homes: {factor: space
+    that should encode it}. The verdicts are on content minus view, corrected over these factors.
+    """
+    styles = [name for name, home in homes.items() if home != "content"]
+    says = {1: "**more**, by {}", 0: "no clear difference, {}", -1: "less, by {}"}
+    lines = []
+    for name, verdict in between(table, "content", table, "h of a view", styles).items():
+        drop = ONE_SEED if verdict.seeds < 2 else says[verdict.sign].format(difference(verdict))
+        lines.append(
+            f"- *{words(name)}*: a view tells {show(table['h of a view'][name])}, the content "
+            f"space knows {show(table['content'][name])} ({drop})."
+        )
+    return "\n".join(lines)
 
 
 def task_promises(kinds: Table, spaces: Sequence[str]) -> str:
