@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 import small
+import yaml
 from joblib import parallel_config
 
-from msr.experiments import compared, price
+from msr.experiments import compared, imagenet, price
 from msr.experiments.setup import Setup
+from msr.report import kept
 from msr.train import NonFiniteLoss
 
 
@@ -114,3 +116,47 @@ def test_the_price_is_that_of_equal_settings():
         "default": -0.2,
         "epochs × 4": 0.1,
     }
+
+
+@pytest.fixture
+def record(setup, tmp_path):
+    """A metrics.json as a run of `setup` with all studies would have written it."""
+    cells = price.cells(setup)
+    tables = {name: {"h": {}} for name in cells} | {"everything": {}}
+    path = tmp_path / "earlier.json"
+    found = {"params": setup.config.model_dump(), "tables": tables}
+    path.write_text(json.dumps(found, default=str))
+    return path, found, cells
+
+
+def test_a_page_shows_an_earlier_run_of_the_same_settings_alone(setup, record):
+    path, found, cells = record
+    assert compared.earlier(setup, cells, str(path)) == found["tables"]
+    for name, value in (("epochs", 9), ("seeds", 7), ("sizes", [9, 9, 9]), ("width", 5)):
+        path.write_text(
+            json.dumps(found | {"params": found["params"] | {name: value}}, default=str)
+        )
+        with pytest.raises(ValueError, match=f"has {name} = ") as error:
+            compared.earlier(setup, cells, str(path))
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"tables": {}}'])
+def test_what_is_no_earlier_run_is_refused_in_one_line(setup, record, content):
+    path, _, cells = record
+    path.write_text(content)
+    with pytest.raises(ValueError, match="has no table 'default'; give the metrics.json") as error:
+        compared.earlier(setup, cells, str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_the_quick_profile_shows_the_run_that_is_kept(monkeypatch):
+    """Its settings are those of the kept run, or the page would stop in `make book`."""
+    profile = kept.ROOT / "book" / "profiles"
+    own = yaml.safe_load((profile / "quick-price.yml").read_text())
+    values = yaml.safe_load((profile / "quick.yml").read_text()) | own
+    known = {k: v for k, v in values.items() if k in price.Parameters.model_fields}
+    monkeypatch.setattr(imagenet, "N_VAL", 1000)
+    setup = price.prepare(price.Parameters(**known, device="cpu"))
+    tables = compared.earlier(setup, price.cells(setup), own["reference"])
+    assert compared.of_each_seed(tables["everything"])["default"]

@@ -245,6 +245,64 @@ def test_fronts_of_nothing_and_of_missing_scores():
     assert "q" in drawn and "p" not in drawn, "a point without a score has no name"
 
 
+def test_lines_over_epochs_of_nothing_and_of_missing_scores():
+    assert texts(price_plots.over_epochs({}, "content", {"R²": ["a"]})) == []
+    assert texts(price_plots.over_epochs({"ours": {}}, "content", {})) == []
+    tables = {n: table_of({"content": {"a": NAN, "b_c": 0.4 / n}}) for n in (1, 2)}
+    fig = price_plots.over_epochs({"ours": tables}, "content", {"R²": ["a", "b_c"]})
+    assert texts(fig) == ["b c"], "a line without a last score has no name"
+    assert [len(line.get_xdata()) for line in fig.axes[0].lines] == [0, 2, 2]
+    assert price_sentences.epoch_sentences({}, "content", ["a"]) == ""
+    said = price_sentences.epoch_sentences({"ours": tables}, "content", ["b_c", "a"]).splitlines()
+    assert said == [
+        "- a: ours – after 1, – after 2 epochs: at most 0.05 is left.",
+        "- b c: ours 0.40 after 1, 0.20 after 2 epochs: **more than 0.05 is left**.",
+    ]
+
+
+def test_how_far_a_run_is_from_the_minimum():
+    def table(random, begun):
+        rows = {"a": (random, 0.8), "b": (begun, 1.0)}
+        return {
+            name: {"above": {"value": np.mean(v), "std": 0.1, "n": len(v), "values": v}}
+            | {k: {"value": c, "std": 0.1, "n": len(v), "values": []} for k in ("content",)}
+            for name, (v, c) in rows.items()
+        }
+
+    says = latent_sentences.minimum_sentences
+    assert says({}, {}) == ""
+    caught = says(table([1.0, 1.1, 1.05], [0.1, 0.1, 0.12]), {"a": "b"})
+    assert caught.startswith("- *a*: from a random start the loss ends 1.05 ± 0.10 above")
+    assert "does not reach the minimum" in caught
+    assert "no clear difference" in says(table([0.1, 0.2, 0.3], [0.3, 0.2, 0.1]), {"a": "b"})
+    assert "the random start ends lower" in says(
+        table([0.0, 0.0, 0.1], [1.0, 1.1, 1.1]), {"a": "b"}
+    )
+    assert ONE_SEED in says(table([1.0], [0.1]), {"a": "b"})
+    drawn = table_of({"a": {"above": 0.1, "content": 0.5, "lowest style": NAN}})
+    assert texts(latent_plots.minimum(drawn, {"begun at random": ["a"]})) == ["a"]
+    assert texts(latent_plots.minimum({}, {})) == []
+
+
+def test_what_a_view_tells_beside_the_content_space():
+    def table(view, content):
+        rows = {"h of a view": view, "content": content}
+        return {
+            row: {"x": {"value": np.mean(v), "std": 0.1, "n": len(v), "values": v}}
+            for row, v in rows.items()
+        }
+
+    def said(view, content):
+        return sentences.hidden_sentences(table(view, content), {"x": "spatial", "y": "content"})
+
+    assert said([0.5] * 3, [0.1, 0.11, 0.12]) == (
+        "- *x*: a view tells 0.50 ± 0.10, the content space knows 0.11 ± 0.10 (less: −0.39 ± 0.02)."
+    )
+    assert "**more**: +0.40" in said([0.1, 0.11, 0.12], [0.5, 0.51, 0.52])
+    assert "no clear difference" in said([0.1, 0.2, 0.3], [0.3, 0.2, 0.1])
+    assert ONE_SEED in said([0.1], [0.3])
+
+
 def plots_cell(value):
     return {"value": value, "std": None, "n": 1, "values": [value]}
 

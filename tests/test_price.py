@@ -95,3 +95,21 @@ def test_what_does_not_apply_is_left_out(setup):
     assert list(price.studies(one)["content width"]) == ["default", "2 dimensions"]
     simclr = price.vary(setup, "simclr", family="simclr")
     assert "views of an image apart" in price.studies(simclr)["denominator"]
+
+
+def test_lengths_are_those_that_were_trained():
+    tables = {"default": 1, "epochs × 2": 2, "epochs × 4": 4, price.PLAIN: 5, "8 dimensions": 6}
+    assert price.lengths(tables, 8) == {"ours": {8: 1, 16: 2, 32: 4}}
+    tables[f"{price.PLAIN}, epochs × 4"] = 7
+    assert price.lengths(tables, 8)[price.PLAIN] == {8: 5, 32: 7}
+    assert price.lengths({"default": 1}, 8) == {}
+
+
+def test_names_of_longer_runs_are_those_of_the_study(setup):
+    both = price.lengths(dict.fromkeys(price.cells(setup), 0), setup.config.epochs)
+    assert [len(some) for some in both.values()] == [3, 2]
+
+
+def test_known_is_what_is_predicted_at_all():
+    row = {"a": {"value": 0.2}, "b": {"value": 0.01}, "c": {"value": float("nan")}}
+    assert price.known(row, ["c", "b", "a", "absent"]) == ["a"]

@@ -2,12 +2,13 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from small import sprites_setup
 
 from msr.augment.presets import SPRITE_PRESETS, pipelines
-from msr.experiments import sprites, swap
+from msr.experiments import seen, sprites, swap
 from msr.views import Views
 
 SPACES = ("content", "appearance", "spatial")
@@ -152,3 +153,14 @@ def test_one_embedding_is_matched_to_all_three_sprites(task):
 def test_too_few_places():
     with pytest.raises(ValueError, match="give more places"):
         swap.swap_task(500, seed=0, places=2, size=16)
+
+
+def test_what_a_view_tells_is_read_from_one_view_of_each_sprite(tmp_path):
+    setup = sprites_setup(out_dir=str(tmp_path))
+    run = setup.fit(0)
+    assert set(seen.seen(setup, run)) == set(sprites.targets(setup))
+    views = [seen.one_view(setup, run, setup.val_probe, part) for part in (0, 0, 1)]
+    plain = setup.embed(run, setup.val_probe)["h"]
+    assert views[0].shape == plain.shape
+    assert (views[0] == views[1]).all() and (views[0] != views[2]).any()
+    assert np.abs(views[0] - plain).mean() > 0.1 * plain.std()

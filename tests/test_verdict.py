@@ -59,6 +59,8 @@ def test_mean_and_spread_over_seeds():
 
 
 def test_the_file_is_written_at_once_and_whole(tmp_path):
+    unsaved = metrics.Metrics("sprites", {}, "cpu", tmp_path / "out", saved=False)
+    assert unsaved.add("a", [{"h": {"x": 1.0}}]) and not unsaved.write().exists()
     record = metrics.Metrics("sprites", {"seed": 3}, "cpu", tmp_path / "out")
     record.add("strong", [{"h": {"x": np.float32(0.5)}}, {"h": {"x": 0.75}}])
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())

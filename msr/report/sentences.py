@@ -155,7 +155,7 @@ def hidden_sentences(table: Table, homes: Mapping[str, str]) -> str:
     that should encode it}. The verdicts are on content minus view, corrected over these factors.
     """
     styles = [name for name, home in homes.items() if home != "content"]
-    says = {1: "**more**, by {}", 0: "no clear difference, {}", -1: "less, by {}"}
+    says = {1: "**more**: {}", 0: "no clear difference: {}", -1: "less: {}"}
     lines = []
     for name, verdict in between(table, "content", table, "h of a view", styles).items():
         drop = ONE_SEED if verdict.seeds < 2 else says[verdict.sign].format(difference(verdict))
