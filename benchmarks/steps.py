@@ -33,6 +33,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     | {"sizes": [64, 32, 32], "batch_size": 16, "augmentation": "medium", "hidden": [512]}
     | {"optimizer": "lars", "max_images": 64},
 }
+SIZES = {"64 px, photographs": 64, "224 px, ResNet-18": 224}  # those of the suite on views
 NAMES = ("crop", "flip", "jitter", "greyscale", "blur", "solarise")  # up to six style spaces
 MOST = 6
 

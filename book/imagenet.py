@@ -286,7 +286,8 @@ if baseline and config.linear_probe:
 #   still find less in hundreds of dimensions than in four; where it does, read the row of $h$ as a
 #   lower bound.
 # - **A price.** Compare `h` in the last table: where plain self-supervision is better, keeping
-#   style cost content. [The price of style](price.ipynb) asks what the price comes from.
+#   style cost content. [The price of style](price.ipynb) asks what the price comes from, and shows
+#   how long a training needs until its content space has lost what augmentation changes.
 #
 # To go further, use more epochs, a larger backbone, or your own images.
 

@@ -44,7 +44,7 @@ from IPython.display import Markdown, display
 from benchmarks import families, memory, steps, views
 from benchmarks.pairs import compare, hardware
 from msr.experiments import performance
-from msr.report import speed_plots
+from msr.report import speed_plots, tables
 from msr.train import pick_device
 
 config = performance.Parameters.read(globals())
@@ -68,6 +68,8 @@ display(Markdown(performance.measured_on(kept)))
 # %%
 sizes = (64, 224)
 against = {f"all transforms, {size} px": part("views", f"{size} px, all: ") for size in sizes}
+for rows in against.values():
+    rows.pop("one pass", None)  # see below
 speed_plots.ratios(against)
 
 # %%
@@ -75,6 +77,15 @@ each = {size: part("views", f"{size} px, ", ": kornia") for size in sizes}
 each = {size: {k: row for k, row in rows.items() if k != "all"} for size, rows in each.items()}
 titles = {size: f"against kornia, {size} px" for size in sizes}
 speed_plots.ratios({titles[size]: rows for size, rows in each.items() if rows})
+
+# %% [markdown]
+# How far is that from the limit? Whatever changes every value of a view has to read and write it
+# once. In such passes, a copy of the view, the transforms cost:
+
+# %%
+costs = {f"{size} px": performance.passes(kept, size) for size in sizes}
+rows = [[k, *(f"{some[k]:.0f}" for some in costs.values())] for k in costs["64 px"]]
+display(Markdown(tables.grid(["passes", *costs], rows)))
 
 # %% [markdown]
 # On this machine, while this page was made:
@@ -102,7 +113,9 @@ speed_plots.ratios({"loss and gradient": part("losses")})
 # ## A step
 #
 # What part of a training step is the network's own, forward and backward? The rest is the price of
-# everything else: views, losses, optimiser.
+# everything else: views, losses, optimiser. Where the network is small, as in the book's own runs,
+# views are a larger part of a step; the lines below say what a view would have to cost for a
+# tenth.
 
 # %%
 names = {"the network alone": "network", "the views alone": "views"}
@@ -110,7 +123,9 @@ shares = {
     title: {names[k]: row["ratio"] for k, row in part("steps", f"{title}: ").items()}
     for title in steps.NETWORKS
 }
-speed_plots.shares(shares)
+display(speed_plots.shares(shares))
+budgets = [performance.budget(kept, title, size) for title, size in steps.SIZES.items()]
+display(Markdown("\n".join(f"- {line}" for line in budgets if line)))
 
 # %% [markdown]
 # ## A compiled network

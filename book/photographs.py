@@ -218,6 +218,7 @@ if not config.data_dir:
 #
 # - Ten thousand small photographs are few: both kinds of network would learn more from more.
 # - The settings were chosen on another seed than those shown, on the same images.
+# - Only the family of the head of the page was trained; the others were not compared here.
 # - What a network trained on labels reaches is no strict bound: it may overfit few images.
 # - Colour that a photograph has by itself is not probed, only what the augmentation drew.
 #

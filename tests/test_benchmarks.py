@@ -159,3 +159,31 @@ def test_two_ranks_take_steps_and_what_fails_is_said():
     assert 0 < ranks.by(2, 1, "cpu") < 60
     with pytest.raises(RuntimeError, match="(?s)1 ranks failed.*nowhere"):
         ranks.by(1, 1, "nowhere")
+
+
+def test_passes_and_the_budget_of_a_view():
+    """A view of 20 passes takes half a step; all else costs 20, so a tenth is 20 / 9 passes."""
+
+    def row(**numbers):
+        return {"ratio": 1.0, "low": 1.0, "high": 1.0} | numbers
+
+    found = {
+        "views": {
+            "rows": {
+                "64 px, all: one pass": row(ratio=1 / 20, ours=50.0, theirs=1000.0),
+                "64 px, crop: one pass": row(ratio=1 / 5, ours=200.0, theirs=1000.0),
+            }
+        },
+        "steps": {"rows": {"a step: the views alone": row(ours=25.0, theirs=50.0)}},
+    }
+    assert performance.passes(found, 64) == pytest.approx({"all": 20, "crop": 5})
+    said = performance.budget(found, "a step", 64)
+    assert said.startswith("a step: a view costs 20 passes, and 2 would be 10% of a step")
+    assert said.endswith("all else costs 20.")
+    assert performance.budget(found, "another", 64) == performance.budget(found, "a step", 48) == ""
+    assert performance.passes(found, 224) == {}
+
+
+def test_the_steps_whose_views_have_passes_are_measured():
+    assert set(steps.SIZES) <= set(steps.NETWORKS)
+    assert set(steps.SIZES.values()) <= set(views.SIZES)

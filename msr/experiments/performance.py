@@ -57,6 +57,34 @@ def part(
     }
 
 
+def passes(found: dict[str, Any], size: int) -> dict[str, float]:
+    """Return {transform: what it costs, in passes over the values of a view}, "all" first.
+
+    size: of the views in pixels a side. A pass is a copy, measured beside the transform.
+    """
+    rows = part(found, "views", f"{size} px, ", ": one pass")
+    return {name: 1 / row["ratio"] for name, row in rows.items()}
+
+
+def budget(found: dict[str, Any], step: str, size: int, share: float = 0.1) -> str:
+    """Say what a view would have to cost for views to be a given share of a training step.
+
+    step: its title in the suite "steps". size: of its views in pixels a side, at which a pass was
+    measured. Empty if they were not measured.
+    """
+    whole = found["steps"]["rows"].get(f"{step}: the views alone")
+    one = found["views"]["rows"].get(f"{size} px, all: one pass")
+    if not whole or not one:
+        return ""
+    rest = 1 / whole["ours"] - 1 / whole["theirs"]  # seconds a view, all but the views
+    most = rest * share / (1 - share) * one["theirs"]  # `theirs`: passes a second
+    now = one["theirs"] / whole["theirs"]
+    return (
+        f"{step}: a view costs {now:.0f} passes, and {most:.0f} would be {share:.0%} of a step, "
+        f"since all else costs {rest * one['theirs']:.0f}."
+    )
+
+
 def measured_on(found: dict[str, Any]) -> str:
     """Return a line on what the kept measurements were made on, as Markdown."""
     on = {
