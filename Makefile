@@ -12,10 +12,10 @@ book: $(VENV)/.book  ## run the notebooks, render _build/html [PROFILE=quick|sta
 test: $(VENV)/.test  ## run the test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-reproduce: $(VENV)/.book  ## run every notebook by its defaults (hours), keep the results, render them
-	$(BIN)/python book/build.py --profile standard
+reproduce: $(VENV)/.book  ## run every notebook by its defaults (hours), keep the results, render them [REUSE=1]
+	$(BIN)/python book/build.py --profile standard $(if $(filter 1,$(REUSE)),--reuse)
 	$(BIN)/python book/keep.py _build/runs/standard/*/metrics.json
-	$(BIN)/python book/build.py --profile standard
+	$(BIN)/python book/build.py --profile standard $(if $(filter 1,$(REUSE)),--reuse)
 
 bench: $(VENV)/.bench  ## measure views, losses and steps against other libraries [SUITES=views, KEEP=1]
 	$(BIN)/python -m benchmarks $(SUITES) $(if $(filter 1,$(KEEP)),--keep)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.pairs import Case
 from msr.augment import (
@@ -45,6 +46,8 @@ def cases(device: torch.device) -> Iterator[Case]:
         n = step.images.shape[0] * step.setup.views.n_views
         yield Case(f"{name}: the network alone", step.whole, step.network_alone, n, "views")
         yield Case(f"{name}: the views alone", step.whole, step.views_alone, n, "views")
+        dense, flop = step.dense()
+        yield Case(f"{name}: matrix products", step.network_alone, dense, flop, "GFLOP")
     compiled, name = Step({}, device), next(iter(NETWORKS))
     compiled.state.model.compile()
     yield Case(f"compiled, {name}: not", compiled.whole, Step({}, device).whole, 1, "steps")
@@ -104,3 +107,21 @@ class Step:
         with torch.autocast(self.made.device.type, torch.bfloat16, enabled=self.bf16):
             _, z = state.model(self.made)
         z.backward(torch.ones_like(z))
+
+    def dense(self) -> tuple[Callable[[], None], int]:
+        """Return matrix products of as many operations as `network_alone` has, and their GFLOP.
+
+        Large square products of the same type are about the fastest that a processor computes.
+        """
+        with FlopCounterMode(display=False) as counter:
+            self.network_alone()
+        side, device = 1024, self.made.device
+        kind = torch.bfloat16 if self.bf16 else torch.float32
+        a, b = torch.randn(2, side, side, device=device, dtype=kind)
+        times = max(1, round(counter.get_total_flops() / (2 * side**3)))
+
+        def products() -> None:
+            for _ in range(times):
+                a @ b
+
+        return products, round(times * 2 * side**3 / 1e9)

@@ -128,6 +128,13 @@ budgets = [performance.budget(kept, title, size) for title, size in steps.SIZES.
 display(Markdown("\n".join(f"- {line}" for line in budgets if line)))
 
 # %% [markdown]
+# And how near is the network to what the processor can do? Its speed, as a share of the speed of
+# large matrix products with as many operations:
+
+# %%
+speed_plots.ratios({"against matrix products": part("steps", end=": matrix products")})
+
+# %% [markdown]
 # ## A compiled network
 #
 # `torch.compile` fuses operations. A speed below 1 means that the compiled network is slower, not
