@@ -401,7 +401,7 @@ display(Markdown(says.height_sentences(high)))
 
 # %%
 begun = {name: f"{name}, begun at the latents" for name in list(height)[-2:]}
-taught = {begun[name]: replace(height[name], taught=config.steps) for name in begun}
+taught = {begun[name]: replace(height[name], taught=height[name].steps) for name in begun}
 found = train({f"height/{name}": setting for name, setting in taught.items()})
 climbed |= {name: found[f"height/{name}"] for name in taught}
 ends = over(lambda run: measures.summary(run) | minimum.losses(run, n, run.seed), climbed)

@@ -37,11 +37,16 @@ def losses(run: LatentRun, n: int, seed: int) -> Row:
     run.model.eval()
     pairs = []
     for _ in range(BATCHES):
-        x = views(run.latents.sample(n, generator)[0], generator).to(device)  # [V, n, d]
-        z = run.model(x.flatten(0, 1))[1].view(*x.shape[:2], -1)
-        pairs.append(torch.stack([run.objective(some).loss for some in (z, run.latents.unmix(x))]))
+        z = drawn(views, n, generator).to(device)
+        found = run.model(run.latents.mix(z).flatten(0, 1))[1].view(*z.shape[:2], -1)
+        pairs.append(torch.stack([run.objective(some).loss for some in (found, z)]))
     network, latents = torch.stack(pairs).mean(dim=0).tolist()
     return {"network": network, "latents": latents, "above": network - latents}
+
+
+def drawn(views: LatentViews, n: int, generator: torch.Generator) -> torch.Tensor:
+    """Return the augmented latents [V, n, dim] behind the views of n fresh samples."""
+    return views.latents.sample(n, generator)[0] + views.sample(n, generator)
 
 
 def teach(model: MultiSpace, latents: Latents, settings: Training, steps: int) -> None:
@@ -59,9 +64,8 @@ def teach(model: MultiSpace, latents: Latents, settings: Training, steps: int) -
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = schedule.lr(step) * group["share"]
-        x = views(latents.sample(settings.batch_size, generator)[0], generator).to(device)
-        x = x.flatten(0, 1)
-        loss = F.mse_loss(model(x)[1], latents.unmix(x))
+        z = drawn(views, settings.batch_size, generator).to(device).flatten(0, 1)
+        loss = F.mse_loss(model(latents.mix(z))[1], z)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
