@@ -272,16 +272,15 @@ def test_how_far_a_run_is_from_the_minimum():
     says = latent_sentences.minimum_sentences
     assert says({}, {}) == ""
     caught = says(table([1.0, 1.1, 1.05], [0.1, 0.1, 0.12]), {"a": "b"})
-    assert caught.startswith("- *a*: from a random start the loss ends 1.05 ± 0.10 above")
-    assert "does not reach the minimum" in caught
-    assert "no clear difference" in says(table([0.1, 0.2, 0.3], [0.3, 0.2, 0.1]), {"a": "b"})
-    assert "the random start ends lower" in says(
-        table([0.0, 0.0, 0.1], [1.0, 1.1, 1.1]), {"a": "b"}
-    )
+    assert caught.startswith("- *a*: from a random start the loss ends at +1.05 ± 0.12 against")
+    assert "has not reached the minimum" in caught
+    assert "Begun at the latents, it ends at +0.11" in caught
+    assert "no clear difference" in says(table([-0.1, 0.2, 0.0], [0.3, 0.2, 0.1]), {"a": "b"})
+    assert "it ends below" in says(table([-1.0, -1.1, -1.0], [0.0, 0.0, 0.1]), {"a": "b"})
     assert ONE_SEED in says(table([1.0], [0.1]), {"a": "b"})
     drawn = table_of({"a": {"above": 0.1, "content": 0.5, "lowest style": NAN}})
-    assert texts(latent_plots.minimum(drawn, {"begun at random": ["a"]})) == ["a"]
-    assert texts(latent_plots.minimum({}, {})) == []
+    assert texts(latent_plots.minimum(drawn, {"begun at random": ["a"]}, ["a"])) == ["a"]
+    assert texts(latent_plots.minimum({}, {}, [])) == []
 
 
 def test_what_a_view_tells_beside_the_content_space():

@@ -11,6 +11,7 @@ import re
 import pytest
 
 from msr.experiments import compared
+from msr.experiments import price as price_cells
 from msr.report import kept, latent_sentences, price_sentences, sentences
 from msr.report.verdict import NOTE
 
@@ -184,3 +185,46 @@ def test_the_check_finds_a_wrong_word():
     for wrong in ("0: +0.30 ± 0.05, worse", "0: −0.02 ± 0.05, better", "0: +0.30, better", leak):
         with pytest.raises(AssertionError):
             agree(wrong)
+
+
+def halves(text):
+    """The signed differences of a text with the half-widths of their intervals."""
+    found = re.findall(r"([+−]\d\.\d\d) ± (\d\.\d\d)", text)
+    return [(float(mean.replace("−", "-")), float(half)) for mean, half in found]
+
+
+def test_what_resists_is_said_only_where_the_interval_says_so():
+    tables = of("numerical")["minimum"]
+    begun = {name: f"{name}, begun at the latents" for name in tables if "begun" not in name}
+    begun = {name: other for name, other in begun.items() if other in tables}
+    assert begun
+    for pairs in (begun, {other: name for name, other in begun.items()}):
+        lines = latent_sentences.minimum_sentences(tables, pairs).splitlines()
+        for line in lines:
+            ((mean, half),) = halves(line.partition("against")[0])
+            assert ("has not reached the minimum" in line) == (mean > half)
+            assert ("it ends below" in line) == (-mean > half)
+    alone = {row: {k: one(c) for k, c in cells.items()} for row, cells in tables.items()}
+    assert "has not reached" not in latent_sentences.minimum_sentences(alone, begun)
+
+
+def test_what_a_view_tells_is_compared_by_its_interval():
+    tables = of("sprites")
+    rows = {"content": tables["strong"]["content"], "h of a view": tables["seen"]["h of a view"]}
+    for sides in (rows, dict(zip(rows, reversed(rows.values())))):
+        lines = sentences.hidden_sentences(sides, SPRITES | {"scale": "spatial"}).splitlines()
+        assert len(lines) == 4
+        for line in lines:
+            ((mean, half),) = halves(line.rpartition("(")[2])
+            assert ("**more**" in line) == (mean > half) and ("less" in line) == (-mean > half)
+
+
+def test_what_is_left_after_the_longest_training_is_what_its_table_says():
+    tables = of("price")
+    lengths = price_cells.lengths(tables, 8)
+    targets = price_cells.known(tables["default"]["content"], ["position", "crop_x", "crop_size"])
+    for some in (lengths, {"ours": dict(reversed(lengths["ours"].items()))}):
+        longest = [*some["ours"].values()][-1]["content"]
+        for line in price_sentences.epoch_sentences(some, "content", targets).splitlines():
+            target = line[2:].partition(":")[0].replace(" ", "_")
+            assert ("**more than" in line) == (longest[target]["value"] > 0.05)

@@ -45,11 +45,11 @@ def spectra(values: Mapping[str, ArrayLike], counts: Mapping[str, int]) -> Figur
     return fig
 
 
-def minimum(table: Table, kinds: Mapping[str, Sequence[str]]) -> Figure:
+def minimum(table: Table, kinds: Mapping[str, Sequence[str]], named: Sequence[str]) -> Figure:
     """Draw what the spaces of each setting know against how far its loss is above the latents'.
 
-    table: a row per setting, with the columns `above`, `content` and `lowest style`. kinds: as in
-    `front`.
+    table: a row per setting, with the columns `above`, `content` and `lowest style`. kinds, named:
+    as in `front`.
     """
     along = ("loss minus that of the latents", "R²")
-    return front(table, "above", ["content", "lowest style"], kinds, list(table), along)
+    return front(table, "above", ["content", "lowest style"], kinds, named, along)

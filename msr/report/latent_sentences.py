@@ -205,28 +205,24 @@ def minimum_sentences(table: Table, begun: Mapping[str, str]) -> str:
     """Say how far above the loss of the latents runs end that begin at random, and at the latents.
 
     table: a row per setting, with the columns `above` and `content`. begun: {the row of a setting:
-    that of the same setting, begun at the latents}. The verdict is on the difference of `above`.
+    that of the same setting, begun at the latents}. The verdict is on whether the random start ends
+    above the latents, whose loss an encoder can have.
     """
-    rises = {
-        name: [a - b for a, b in zip(table[name]["above"]["values"], table[at]["above"]["values"])]
-        for name, at in begun.items()
-    }
     lines = []
-    for name, verdict in paired(rises).items():
-        ends = [
-            f"{show(table[row]['above'])} above that of the latents, with content predicted by "
-            f"{show(table[row]['content'])}"
-            for row in (name, begun[name])
-        ]
+    for name, verdict in paired({name: table[name]["above"]["values"] for name in begun}).items():
         says = {
-            1: "**training from a random start does not reach the minimum**",
+            1: "**it has not reached the minimum**",
             0: "no clear difference",
-            -1: "the random start ends lower",
+            -1: "it ends below the latents",
         }[verdict.sign]
         says = ONE_SEED if verdict.seeds < 2 else says
+        start = table[begun[name]]
         lines.append(
-            f"- *{name}*: from a random start the loss ends {ends[0]}; begun at the latents, "
-            f"{ends[1]}. Difference {difference(verdict)}: {says}."
+            f"- *{name}*: from a random start the loss ends at {difference(verdict)} against that "
+            f"of the latents ({says}), and content is predicted with "
+            f"{show(table[name]['content'])}. Begun at the latents, it ends at "
+            f"{number(start['above']['value'], plus=True)}, and content is predicted with "
+            f"{show(start['content'])}."
         )
     return "\n".join(lines)
 
