@@ -169,19 +169,23 @@ display(Markdown(sentences.sprites_promises(strong, names, setup.views.homes(fac
 #
 # Content, by the theory, is whatever two views have in common that share no draw. So a factor that
 # augmentation changes without hiding it stays partly content. How much of it is that? Below, each
-# sprite is augmented as in training, and its factors *before* augmentation are predicted from $h$
-# of this one view. What is told here was not hidden, and the content space may know it. (A lower
-# bound: a larger probe may find more.)
+# sprite is augmented as in training, and its factors *before* augmentation are predicted from this
+# one view: from its $h$, and from its content space. What is predicted was not hidden. (Lower
+# bounds: another probe may find more, and that of $h$ has to look for it among many features.)
 
 # %%
 table = {name: strong[name] for name in ("h", "content")}
-table |= metrics.add("seen", [{"h of a view": seen.seen(setup, run)} for run in runs])
-display(plots.heatmap(table, names={"h": "h, not augmented", "content": "content, not augmented"}))
-display(Markdown(sentences.hidden_sentences(table, setup.views.homes(factors))))
+table |= metrics.add("seen", [seen.seen(setup, run) for run in runs])
+display(plots.heatmap(table, columns=factors))
+home = setup.views.homes(factors)
+styles = [name for name in factors if home.get(name, "content") != "content"]
+display(Markdown(sentences.hidden_sentences(table, styles)))
 
 # %% [markdown]
-# A sprite that was enlarged has softer edges than one that was shrunk, so a view of any drawn size
-# still hints at the size before. Colours differ in more than hue: grey stays grey.
+# A sprite that was enlarged has softer edges than one that was shrunk, so a view of whatever drawn
+# size hints at the size before; and a grey sprite stays grey under every change of hue. What the
+# content space knows of such a factor is therefore no failure of the method: it is what the
+# augmentations of this page leave in every view.
 #
 # **DCI-ES** {cite:p}`eastwood2018,eastwood2023dci` of all spaces joined, with shape and colour as
 # one column per class, and angles as sine and cosine:

@@ -284,22 +284,22 @@ def test_how_far_a_run_is_from_the_minimum():
 
 
 def test_what_a_view_tells_beside_the_content_space():
-    def table(view, content):
-        rows = {"h of a view": view, "content": content}
-        return {
+    def said(view, content):
+        rows = {"content of a view": view, "content": content}
+        table = {
             row: {"x": {"value": np.mean(v), "std": 0.1, "n": len(v), "values": v}}
             for row, v in rows.items()
         }
-
-    def said(view, content):
-        return sentences.hidden_sentences(table(view, content), {"x": "spatial", "y": "content"})
+        return sentences.hidden_sentences(table, ["x"])
 
     assert said([0.5] * 3, [0.1, 0.11, 0.12]) == (
-        "- *x*: a view tells 0.50 ± 0.10, the content space knows 0.11 ± 0.10 (less: −0.39 ± 0.02)."
+        "- *x*: the content space predicts 0.11 ± 0.10 from a plain sprite, and 0.50 ± 0.10 from "
+        "an augmented view; difference −0.39 ± 0.02, no more than a view tells."
     )
-    assert "**more**: +0.40" in said([0.1, 0.11, 0.12], [0.5, 0.51, 0.52])
-    assert "no clear difference" in said([0.1, 0.2, 0.3], [0.3, 0.2, 0.1])
+    assert "+0.40 ± 0.00, **more than a view tells**" in said([0.1, 0.11, 0.1], [0.5, 0.51, 0.5])
+    assert "no more than" in said([0.1, 0.2, 0.3], [0.3, 0.2, 0.1])
     assert ONE_SEED in said([0.1], [0.3])
+    assert sentences.hidden_sentences({}, []) == ""
 
 
 def plots_cell(value):

@@ -158,8 +158,10 @@ def test_too_few_places():
 def test_what_a_view_tells_is_read_from_one_view_of_each_sprite(tmp_path):
     setup = sprites_setup(out_dir=str(tmp_path))
     run = setup.fit(0)
-    assert set(seen.seen(setup, run)) == set(sprites.targets(setup))
-    views = [seen.one_view(setup, run, setup.val_probe, part) for part in (0, 0, 1)]
+    found = seen.seen(setup, run)
+    assert list(found) == ["h of a view", "content of a view"]
+    assert all(set(row) == set(sprites.targets(setup)) for row in found.values())
+    views = [seen.one_view(setup, run, setup.val_probe, part)["h"] for part in (0, 0, 1)]
     plain = setup.embed(run, setup.val_probe)["h"]
     assert views[0].shape == plain.shape
     assert (views[0] == views[1]).all() and (views[0] != views[2]).any()

@@ -148,20 +148,20 @@ def sprites_promises(table: Table, spaces: Sequence[str], homes: Mapping[str, st
     return _noted(lines)
 
 
-def hidden_sentences(table: Table, homes: Mapping[str, str]) -> str:
-    """Say of each factor of a style what a view tells of it, and what the content space knows.
+def hidden_sentences(table: Table, factors: Sequence[str]) -> str:
+    """Say of each factor what the content space knows of it, and what a view tells of it.
 
-    table: {row: {factor: cell}} with the rows `h of a view` and `content`. homes: {factor: space
-    that should encode it}. The verdicts are on content minus view, corrected over these factors.
+    table: {row: {factor: cell}} with the rows `content` and `content of a view`. The verdicts are
+    on the first minus the second, corrected over the factors.
     """
-    styles = [name for name, home in homes.items() if home != "content"]
-    says = {1: "**more**: {}", 0: "no clear difference: {}", -1: "less: {}"}
+    says = {1: "**more than a view tells**", 0: "no more than a view tells"}
     lines = []
-    for name, verdict in between(table, "content", table, "h of a view", styles).items():
-        drop = ONE_SEED if verdict.seeds < 2 else says[verdict.sign].format(difference(verdict))
+    for name, verdict in between(table, "content", table, "content of a view", factors).items():
+        drop = ONE_SEED if verdict.seeds < 2 else says[max(0, verdict.sign)]
         lines.append(
-            f"- *{words(name)}*: a view tells {show(table['h of a view'][name])}, the content "
-            f"space knows {show(table['content'][name])} ({drop})."
+            f"- *{words(name)}*: the content space predicts {show(table['content'][name])} from a "
+            f"plain sprite, and {show(table['content of a view'][name])} from an augmented view; "
+            f"difference {difference(verdict)}, {drop}."
         )
     return "\n".join(lines)
 
