@@ -1,6 +1,7 @@
 """Keep the results of a run with the book: python book/keep.py runs/imagenet/metrics.json …
 
-The file goes to results/<notebook>.json (see results/README.md), with NAME=runs/… to
+The file goes to results/<notebook>.json (see results/README.md) with the seconds that its networks
+trained, by their logs; with NAME=runs/… to
 results/NAME.json. Of paths outside the checkout only the last part is kept. The network of the
 first seed goes to msr/weights/shipped/, for the notebooks in `NETWORKS` and the book's own images.
 The badge of the
@@ -10,6 +11,7 @@ README, results/badge.svg, is drawn again.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from pathlib import Path, PurePath
@@ -17,6 +19,7 @@ from typing import Any
 
 import safetensors.torch
 
+import clean
 from msr import safe, weights
 from msr.experiments import reproduction
 from msr.weights.stored import SHIPPED
@@ -51,6 +54,8 @@ def keep(path: Path, name: str = "") -> Path:
     if not re.fullmatch("[0-9a-f]{12}", commit):
         sys.exit(f"{path}: made by code that no commit has; commit it, and run the notebook again")
     record["params"].pop("out_dir", None)
+    trained = clean.seconds(path.parent)
+    record |= {"trained": round(trained, 1)} if 0 < trained < math.inf else {}
     shipped = {} if name else network(path.parent, record)
     kept = RESULTS / f"{name or notebook}.json"
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"

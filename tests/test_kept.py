@@ -48,7 +48,7 @@ def test_a_page_without_results_has_none(config, tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_results_say_where_they_come_from_and_name_no_folder(path):
     record, text = json.loads(path.read_text()), path.read_text()
-    assert record["seconds"] > 60 and re.fullmatch(r"[0-9a-f]{12}", record["commit"])
+    assert record["trained"] > 60 and re.fullmatch(r"[0-9a-f]{12}", record["commit"])
     assert record["versions"]["torch"] and record["tables"]
     assert not re.search(r'"(\w+:)?[/~]', text), "no path outside the checkout"
 

@@ -140,11 +140,16 @@ def listed(value: Any) -> str:
 
 
 def references() -> str:
-    """Return a Markdown table of the runs that are kept in results/."""
+    """Return a Markdown table of the runs that are kept in results/.
+
+    The minutes are those of the notebook; training is summed over its networks, two of which may
+    have trained at a time, or in an earlier run of the notebook.
+    """
     rows = []
     for path in sorted(kept.RESULTS.glob("*.json")):
         found = kept.content(path)
         on = f"{found['device']}, PyTorch {found['versions']['torch']}"
-        minutes = f"{found['seconds'] / 60:.0f}"
-        rows.append([path.stem, f"`{command(found)}`", f"`{found['commit']}`", on, minutes])
-    return grid(["notebook", "command", "commit", "made on", "minutes"], rows)
+        times = [f"{found[n] / 60:.0f}" if n in found else "–" for n in ("seconds", "trained")]
+        rows.append([path.stem, f"`{command(found)}`", f"`{found['commit']}`", on, *times])
+    columns = ["notebook", "command", "commit", "made on", "minutes", "training, minutes"]
+    return grid(columns, rows)
