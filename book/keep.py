@@ -1,11 +1,10 @@
 """Keep the results of a run with the book: python book/keep.py runs/imagenet/metrics.json …
 
-The file goes to results/<notebook>.json (see results/README.md) with the seconds that its networks
-trained, by their logs; with NAME=runs/… to
-results/NAME.json. Of paths outside the checkout only the last part is kept. The network of the
-first seed goes to msr/weights/shipped/, for the notebooks in `NETWORKS` and the book's own images.
-The badge of the
-README, results/badge.svg, is drawn again.
+The file goes to results/<notebook>.json (see results/README.md); NAME=runs/… sends it to
+results/NAME.json. Of paths outside the checkout only the last part is kept. The seconds that its
+networks trained are added, by the logs in its folder (networks trained on labels have none). The
+network of the first seed goes to msr/weights/shipped/, for the notebooks in `NETWORKS` and the
+book's own images. The badge of the README, results/badge.svg, is drawn again.
 """
 
 from __future__ import annotations

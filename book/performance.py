@@ -79,8 +79,8 @@ titles = {size: f"against kornia, {size} px" for size in sizes}
 speed_plots.ratios({titles[size]: rows for size, rows in each.items() if rows})
 
 # %% [markdown]
-# How far is that from the limit? Whatever changes every value of a view has to read and write it
-# once. In such passes, a copy of the view, the transforms cost:
+# How far is that from the limit? What changes every value of a view has to read and write it once.
+# In such passes, copies of the view into memory that is there, the transforms cost:
 
 # %%
 costs = {f"{size} px": performance.passes(kept, size) for size in sizes}
@@ -120,7 +120,7 @@ speed_plots.ratios({"loss and gradient": part("losses")})
 # %%
 names = {"the network alone": "network", "the views alone": "views"}
 shares = {
-    title: {names[k]: row["ratio"] for k, row in part("steps", f"{title}: ").items()}
+    title: {names[k]: row["ratio"] for k, row in part("steps", f"{title}: ").items() if k in names}
     for title in steps.NETWORKS
 }
 display(speed_plots.shares(shares))

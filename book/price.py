@@ -92,7 +92,9 @@ setup = price.prepare(config)
 cells = price.cells(setup, config.studies)
 trains = not config.reference or bool(setup.config.data_dir)  # else shows an earlier run's numbers
 metrics = Metrics("price", setup.config.model_dump(), setup.device, config.out_dir, saved=trains)
-display(Markdown(sentences.made_by("price", config.profile, setup.facts())))
+made = f"*Nothing was trained for this page: it shows `{config.reference}`.*"
+made = sentences.made_by("price", config.profile, setup.facts()) if trains else made
+display(Markdown(made))
 
 # %% [markdown]
 # ## What is compared
@@ -124,7 +126,7 @@ if trains:
 else:
     metrics.tables.update(compared.earlier(setup, cells, config.reference))
     numbers = compared.of_each_seed(metrics.tables["everything"])
-    display(Markdown(kept.made_by(kept.content(kept.located(config.reference)))))
+    display(Markdown(kept.made_by(kept.content(kept.located(config.reference)), "An earlier run")))
 rivals = [name for name, cell in cells.items() if cell.kind != "spaces"]
 beside = metrics.add("beside", compared.by_seed({k: numbers[k] for k in ["default", *rivals]}))
 display(Markdown(tables.table(beside)))
@@ -211,32 +213,34 @@ kinds = {
 shown = ("default", "epochs × 4", "separate spreads", price.PLAIN, price.LIGHT, price.BOUND)
 shown += (f"{price.PLAIN}, epochs × 4",)
 named = [name for name in shown if name in everything]
-price_plots.front(everything, "style", ["h", "content"], kinds, named)
+axes = ("style: R², from h", "accuracy")
+price_plots.front(everything, "style", ["h", "content"], kinds, named, axes)
 
 # %% [markdown]
 # ## What the content space still knows of style
 #
-# The minimum of the loss has none of the style in the content space. A short training is not there
-# yet. The content space at several lengths of training, all else equal: its labels of content, by
-# a linear probe and by neighbours, with colour, whose chance is one in ten (left); and what
-# augmentation changes (right).
+# The minimum of the loss has nothing of a hidden style in the content space. A short training is
+# not there yet. Below is the content space at several lengths of training, all else equal: the
+# labels of content, by a linear probe and by neighbours, and colour, where the images have it
+# (left); and what augmentation changes (right). Epochs are those of ours; plain self-supervision
+# makes as many views.
 
 # %%
-shown = longer["tables"] if longer else metrics.tables
-lengths = price.lengths(shown, longer["params"]["epochs"] if longer else config.epochs)
-if lengths:
+of = longer["tables"] if longer else metrics.tables
+lengths = price.lengths(of, longer["params"]["epochs"] if longer else config.epochs)
+if price.OURS in lengths:
+    row = of["default"]["content"]
     near = [name.replace("_linear", "_knn") for name in labels]
-    tints = [name for name in shown["default"]["content"] if name == "color_linear"]
-    known = price.known(shown["default"]["content"], styles)
+    tints = [name for name in row if name == "color_linear"]
+    known = price.known(row, styles)
     panels = {"accuracy": [*labels, *near, *tints], "R²": known}
     display(price_plots.over_epochs(lengths, "content", panels))
     display(Markdown(price_sentences.epoch_sentences(lengths, "content", known)))
 
 # %% [markdown]
-# What falls with more epochs was left by a short training, and not by the method: so is the place
-# that a quick run leaves in the content space on [images](imagenet.ipynb). What does not fall is
-# another matter. The size of the crop is drawn, but it changes an object's size by less than
-# objects differ, so it does not hide it, and how large an object is stays partly content.
+# What falls with more epochs was left by a short training, and not by the method. What does not
+# fall may be a factor that augmentation changes without hiding it: a crop changes the size of an
+# object by less than objects differ, so on rendered shapes size stays partly content.
 #
 # ## Limitations
 #

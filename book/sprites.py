@@ -167,11 +167,13 @@ display(Markdown(sentences.sprites_promises(strong, names, setup.views.homes(fac
 # %% [markdown]
 # ## What a view still tells
 #
-# Content, by the theory, is whatever two views have in common that share no draw. So a factor that
-# augmentation changes without hiding it stays partly content. How much of it is that? Below, each
-# sprite is augmented as in training, and its factors *before* augmentation are predicted from this
-# one view: from its $h$, and from its content space. What is predicted was not hidden. (Lower
-# bounds: another probe may find more, and that of $h$ has to look for it among many features.)
+# A style space should hold what its group hides. How well is it hidden? Content, by the theory, is
+# whatever two views have in common that share no draw, so what a single view tells of a factor
+# before augmentation stays content. Below, each sprite is augmented as in training, and its factors
+# before that are predicted from this one view: from its $h$, and from its content space. (Both are
+# lower bounds: another probe may find more, and that of $h$ looks for it among many features. The
+# list has the factors of style spaces; orientation is turned by a few degrees only, and is content
+# here.)
 
 # %%
 table = {name: strong[name] for name in ("h", "content")}
@@ -183,9 +185,9 @@ display(Markdown(sentences.hidden_sentences(table, styles)))
 
 # %% [markdown]
 # A sprite that was enlarged has softer edges than one that was shrunk, so a view of whatever drawn
-# size hints at the size before; and a grey sprite stays grey under every change of hue. What the
-# content space knows of such a factor is therefore no failure of the method: it is what the
-# augmentations of this page leave in every view.
+# size may hint at the size before; and a grey sprite stays grey under every change of hue. Where
+# the content space knows no more than a view tells, augmentation has left it there, and no training
+# would remove it.
 #
 # **DCI-ES** {cite:p}`eastwood2018,eastwood2023dci` of all spaces joined, with shape and colour as
 # one column per class, and angles as sine and cosine:

@@ -184,6 +184,13 @@ def test_passes_and_the_budget_of_a_view():
     assert performance.passes(found, 224) == {}
 
 
+def test_the_page_finds_the_parts_of_every_step_that_is_kept():
+    found = performance.stored(performance.Parameters())
+    for title in steps.NETWORKS:
+        rows = performance.part(found, "steps", f"{title}: ")
+        assert set(rows) == {"the network alone", "the views alone", "matrix products"}
+
+
 def test_the_steps_whose_views_have_passes_are_measured():
     assert set(steps.SIZES) <= set(steps.NETWORKS)
     assert set(steps.SIZES.values()) <= set(views.SIZES)

@@ -232,6 +232,18 @@ def test_sentences_on_prices_and_effects():
     assert ONE_SEED in price_sentences.effect_sentences(alone)
 
 
+def test_a_verdict_is_said_in_three_ways_or_not_at_all():
+    three = ("up", "down", "neither")
+    for mean, half, seeds, said in (
+        (1.0, 0.1, 3, "up"),
+        (-1.0, 0.1, 3, "down"),
+        (0.1, 1.0, 3, "neither"),
+        (1.0, math.inf, 1, ONE_SEED),
+        (NAN, NAN, 3, NO_SCORE),
+    ):
+        assert verdict.say(Verdict(mean, half, seeds), *three) == said
+
+
 def test_of_a_leak_less_is_better():
     found = {"content": {"a": Verdict(-0.2, 0.1, 3)}, "leak": {"a": Verdict(-0.2, 0.1, 3)}}
     assert "| a | −0.20 ± 0.10, worse | −0.20 ± 0.10, better |" in tables.verdicts(found, ["leak"])
@@ -239,9 +251,9 @@ def test_of_a_leak_less_is_better():
 
 def test_fronts_of_nothing_and_of_missing_scores():
     table = table_of({"p": {"a": NAN, "b": 0.5}, "q": {"a": 0.1, "b": 0.4}})
-    assert texts(price_plots.front({}, "a", [], {}, [])) == []
-    assert texts(price_plots.front(table, "b", ["a"], {}, [])) == []
-    drawn = texts(price_plots.front(table, "b", ["a"], {"ours": ["p", "q"]}, ["p", "q"]))
+    assert texts(price_plots.front({}, "a", [], {}, [], ("", ""))) == []
+    assert texts(price_plots.front(table, "b", ["a"], {}, [], ("", ""))) == []
+    drawn = texts(price_plots.front(table, "b", ["a"], {"o": ["p", "q"]}, ["p", "q"], ("", "")))
     assert "q" in drawn and "p" not in drawn, "a point without a score has no name"
 
 
@@ -253,10 +265,15 @@ def test_lines_over_epochs_of_nothing_and_of_missing_scores():
     assert texts(fig) == ["b c"], "a line without a last score has no name"
     assert [len(line.get_xdata()) for line in fig.axes[0].lines] == [0, 2, 2]
     assert price_sentences.epoch_sentences({}, "content", ["a"]) == ""
+    assert price_sentences.epoch_sentences({"plain SSL": tables}, "content", ["a"]) == ""
+    for value, end in ((0.3, "**more than 0.05 is left**"), (0.01, "less than 0.05 is left")):
+        cell = {"value": value, "std": 0.0, "n": 3, "values": [value, value, value + 0.001]}
+        said = price_sentences.epoch_sentences({"ours": {1: {"c": {"a": cell}}}}, "c", ["a"])
+        assert said.endswith(f"{end}.")
     said = price_sentences.epoch_sentences({"ours": tables}, "content", ["b_c", "a"]).splitlines()
     assert said == [
-        "- a: ours – after 1, – after 2 epochs: at most 0.05 is left.",
-        "- b c: ours 0.40 after 1, 0.20 after 2 epochs: **more than 0.05 is left**.",
+        f"- b c: ours 0.40 after 1, 0.20 after 2 epochs: {ONE_SEED}.",
+        f"- a: ours – after 1, – after 2 epochs: {NO_SCORE}.",
     ]
 
 
@@ -271,35 +288,41 @@ def test_how_far_a_run_is_from_the_minimum():
 
     says = latent_sentences.minimum_sentences
     assert says({}, {}) == ""
-    caught = says(table([1.0, 1.1, 1.05], [0.1, 0.1, 0.12]), {"a": "b"})
-    assert caught.startswith("- *a*: from a random start the loss ends at +1.05 ± 0.12 against")
-    assert "has not reached the minimum" in caught
-    assert "Begun at the latents, it ends at +0.11" in caught
-    assert "no clear difference" in says(table([-0.1, 0.2, 0.0], [0.3, 0.2, 0.1]), {"a": "b"})
-    assert "it ends below" in says(table([-1.0, -1.1, -1.0], [0.0, 0.0, 0.1]), {"a": "b"})
+    caught = says(table([1.0, 1.1, 1.05], [-0.1, 0.1, 0.0]), {"a": "b"})
+    assert caught.startswith("- *a*: from a random start the loss ends at +1.05 ± ")
+    assert "(**above**), and content" in caught
+    assert "begun at the latents the loss ends at +0.00 ± " in caught
+    assert "(no clear difference), and content" in caught
+    assert "(below)" in says(table([-1.0, -1.1, -1.0], [0.0, 0.0, 0.1]), {"a": "b"})
     assert ONE_SEED in says(table([1.0], [0.1]), {"a": "b"})
+    assert NO_SCORE in says(table([NAN] * 3, [0.1, 0.2, 0.1]), {"a": "b"})
     drawn = table_of({"a": {"above": 0.1, "content": 0.5, "lowest style": NAN}})
     assert texts(latent_plots.minimum(drawn, {"begun at random": ["a"]}, ["a"])) == ["a"]
     assert texts(latent_plots.minimum({}, {}, [])) == []
 
 
 def test_what_a_view_tells_beside_the_content_space():
-    def said(view, content):
-        rows = {"content of a view": view, "content": content}
+    def said(h, view, content):
+        rows = {"h of a view": h, "content of a view": view, "content": content}
         table = {
             row: {"x": {"value": np.mean(v), "std": 0.1, "n": len(v), "values": v}}
             for row, v in rows.items()
         }
         return sentences.hidden_sentences(table, ["x"])
 
-    assert said([0.5] * 3, [0.1, 0.11, 0.12]) == (
-        "- *x*: the content space predicts 0.11 ± 0.10 from a plain sprite, and 0.50 ± 0.10 from "
-        "an augmented view; difference −0.39 ± 0.02, no more than a view tells."
+    low, high = [0.1, 0.11, 0.12], [0.5, 0.5, 0.5]
+    assert (
+        said(low, high, low)
+        == said(high, low, low)
+        == (
+            "- *x*: the content space predicts 0.11 ± 0.10 from a plain sprite; a view tells "
+            "0.50 ± 0.00; difference −0.39 ± 0.02, less than a view tells."
+        )
     )
-    assert "+0.40 ± 0.00, **more than a view tells**" in said([0.1, 0.11, 0.1], [0.5, 0.51, 0.5])
-    assert "no more than" in said([0.1, 0.2, 0.3], [0.3, 0.2, 0.1])
-    assert ONE_SEED in said([0.1], [0.3])
-    assert sentences.hidden_sentences({}, []) == ""
+    assert "+0.39 ± 0.02, **more than a view tells**" in said(low, low, high)
+    assert "no clear difference" in said(low, [0.1, 0.2, 0.3], [0.3, 0.2, 0.1])
+    assert ONE_SEED in said([0.1], [0.1], [0.3]) and NO_SCORE in said([NAN], [NAN], [0.3])
+    assert sentences.hidden_sentences({"content": {}, "h of a view": {}}, []) == ""
 
 
 def plots_cell(value):

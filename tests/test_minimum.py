@@ -41,12 +41,14 @@ def test_the_loss_of_a_perfect_encoder_is_that_of_the_latents():
     assert found["network"] == pytest.approx(found["latents"], abs=1e-4)
 
 
-def test_content_in_a_style_space_costs_and_within_its_space_it_does_not():
-    turned, mixed = torch.eye(4), torch.eye(4)
+def test_to_turn_content_costs_nothing_and_to_mix_blocks_costs():
+    turned = torch.eye(4)
     turned[:2, :2] = torch.tensor([[0.6, -0.8], [0.8, 0.6]])
-    mixed[:, 2] = torch.tensor([0.0, 0.0, 0.6, 0.8])  # the first style with some of the second
     assert abs(minimum.losses(trained(turned), 64, seed=0)["above"]) < 0.01
-    assert minimum.losses(trained(mixed), 64, seed=0)["above"] > 0.1
+    for other in ([0.8, 0.0, 0.6, 0.0], [0.0, 0.0, 0.6, 0.8]):  # content, or the second style
+        mixed = torch.eye(4)
+        mixed[:, 2] = torch.tensor(other)
+        assert minimum.losses(trained(mixed), 64, seed=0)["above"] > 0.1
 
 
 def test_spaces_of_other_sizes_have_no_such_minimum():
@@ -65,6 +67,17 @@ def test_a_taught_encoder_predicts_the_latents():
         with torch.no_grad():
             errors.append((model(x)[1] - latents.unmix(x)).square().mean().item())
     assert errors[1] < 0.2 * errors[0]
+
+
+def test_a_complete_run_is_not_taught_again(tmp_path, monkeypatch):
+    taught = replace(SETTING, taught=5)
+    first = run(taught, 0, tmp_path, progress=False)
+    calls = []
+    monkeypatch.setattr(minimum, "teach", lambda *given: calls.append(given))
+    assert run(taught, 0, tmp_path, progress=False).table == first.table and not calls
+    run(replace(taught, fresh=True), 0, tmp_path, progress=False)
+    run(replace(taught, lr=1e-3), 0, tmp_path, progress=False)
+    assert len(calls) == 2
 
 
 def test_what_was_taught_decides_a_run_and_nothing_taught_is_as_before(tmp_path):

@@ -187,36 +187,37 @@ def test_the_check_finds_a_wrong_word():
             agree(wrong)
 
 
-def halves(text):
-    """The signed differences of a text with the half-widths of their intervals."""
-    found = re.findall(r"([+−]\d\.\d\d) ± (\d\.\d\d)", text)
-    return [(float(mean.replace("−", "-")), float(half)) for mean, half in found]
+def judged_rightly(text, above, below):
+    """Whether each difference of a text is followed by the words that its interval allows."""
+    parts = re.findall(r"([+−]\d\.\d\d) ± (\d+\.\d\d)([^.;]*)", text)
+    for mean, half, words in parts:
+        mean, half = float(mean.replace("−", "-")), float(half) - 0.0101
+        assert above not in words or mean > half
+        assert below not in words or -mean > half
+        assert "no clear difference" not in words or abs(mean) < half + 0.0202
+    return len(parts)
 
 
 def test_what_resists_is_said_only_where_the_interval_says_so():
     tables = of("numerical")["minimum"]
     begun = {name: f"{name}, begun at the latents" for name in tables if "begun" not in name}
     begun = {name: other for name, other in begun.items() if other in tables}
-    assert begun
-    for pairs in (begun, {other: name for name, other in begun.items()}):
-        lines = latent_sentences.minimum_sentences(tables, pairs).splitlines()
-        for line in lines:
-            ((mean, half),) = halves(line.partition("against")[0])
-            assert ("has not reached the minimum" in line) == (mean > half)
-            assert ("it ends below" in line) == (-mean > half)
+    text = latent_sentences.minimum_sentences(tables, begun)
+    assert "**above**" in text and "no clear difference" in text
+    assert judged_rightly(text, "**above**", "(below)") == 2 * len(begun)
     alone = {row: {k: one(c) for k, c in cells.items()} for row, cells in tables.items()}
-    assert "has not reached" not in latent_sentences.minimum_sentences(alone, begun)
+    assert "above" not in latent_sentences.minimum_sentences(alone, begun)
 
 
 def test_what_a_view_tells_is_compared_by_its_interval():
-    tables = of("sprites")
-    view = "content of a view"
-    rows = {"content": tables["strong"]["content"], view: tables["seen"][view]}
-    low = {name: cell | {"values": [0.0, 0.01, 0.0]} for name, cell in rows[view].items()}
-    for sides in (rows, rows | {view: low}):
-        for line in sentences.hidden_sentences(sides, ["color", "scale", "x", "y"]).splitlines():
-            ((mean, half),) = halves(line.partition("difference")[2])
-            assert ("**more than" in line) == (mean > half)
+    tables, factors = of("sprites"), ["color", "scale", "x", "y"]
+    rows = {"content": tables["strong"]["content"]} | tables["seen"]
+    low = {name: cell | {"values": [0.0, 0.01, 0.0]} for name, cell in rows["content"].items()}
+    for sides in (rows, rows | dict.fromkeys(tables["seen"], low)):
+        text = sentences.hidden_sentences(sides, factors)
+        differences = text.replace("difference ", "\n")
+        assert judged_rightly(differences, "**more than", "less than") == len(factors)
+    assert "**more than a view tells**" in text
 
 
 def test_what_is_left_after_the_longest_training_is_what_its_table_says():
@@ -227,4 +228,5 @@ def test_what_is_left_after_the_longest_training_is_what_its_table_says():
         longest = [*some["ours"].values()][-1]["content"]
         for line in price_sentences.epoch_sentences(some, "content", targets).splitlines():
             target = line[2:].partition(":")[0].replace(" ", "_")
-            assert ("**more than" in line) == (longest[target]["value"] > 0.05)
+            assert "**more than" not in line or min(longest[target]["values"]) > 0.05
+            assert "less than" not in line or max(longest[target]["values"]) < 0.05

@@ -17,6 +17,7 @@ from msr.report import kept
 from msr.report.verdict import Verdict, paired
 
 Table = dict[str, Row]  # {space: {target: score}}
+CHECKED = ("epochs", "seed", "seeds", "probe_images")  # of an earlier run, beside what decides it
 NUMBERS = ("h", "content", "style", "leak")  # the columns of `summary`
 
 
@@ -75,7 +76,7 @@ def earlier(setup: Setup, cells: Mapping[str, Cell], path: str) -> dict[str, rep
             f"reference '{path}' has no table '{lacking[0]}'; give the metrics.json of a run of "
             "this notebook with the same studies, or '' to make one"
         )
-    own = here.deciding | {name: getattr(here, name) for name in ("epochs", "seed", "seeds")}
+    own = here.deciding | {name: getattr(here, name) for name in CHECKED}
     for name, value in json.loads(json.dumps(own, default=str)).items():
         if params.get(name) != value:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from msr.experiments import limits, minimum, several
 from msr.experiments.measures import ALL, LatentRun, of_seed, r2
 from msr.objective import ContentPairs, Objective, one_for_all
 from msr.spaces import Spaces
-from msr.train import Training, fit, pick_device
+from msr.train import Training, checkpoint, fit, pick_device
 from msr.train.settings import Precision
 
 WHITENED = 4096  # observations from which the encoder's whitening is computed
@@ -128,7 +129,8 @@ def run(
     beside = ("device", "probe", "rows", "fresh", *([] if setting.taught else ["taught"]))
     record = {"experiment": {k: v for k, v in asked.items() if k not in beside}}
     name = name or f"{setting.family}, seed {seed}"
-    if setting.taught:
+    begun = not setting.fresh and _begun(out_dir, record["experiment"], training)
+    if setting.taught and not begun:
         minimum.teach(model, latents, training, setting.taught)
     log = fit(
         model,
@@ -146,6 +148,14 @@ def run(
     trained = LatentRun(model, objective, seed, log, latents=latents, seconds=seconds)
     trained.table = r2(trained, setting.probe, seed, setting.rows)
     return trained
+
+
+def _begun(out_dir: str | Path | None, experiment: Mapping, training: Training) -> bool:
+    """Return whether a folder holds this run, which `fit` will go on with, or only load."""
+    saved = checkpoint.latest(out_dir) if out_dir else None
+    asked = json.loads(json.dumps([experiment, training.model_dump()], default=str))
+    held = json.loads(saved["config"]) if saved else {}
+    return [held.get(name) for name in ("experiment", "training")] == asked
 
 
 def runs(settings: Mapping[str, Setting], seeds: Sequence[int], out_dir: str | Path) -> Runs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -60,10 +61,12 @@ def part(
 def passes(found: dict[str, Any], size: int) -> dict[str, float]:
     """Return {transform: what it costs, in passes over the values of a view}, "all" first.
 
-    size: of the views in pixels a side. A pass is a copy, measured beside the transform.
+    size: of the views in pixels a side. A pass is a copy into memory that is there, by the median
+    of those that were measured beside each transform.
     """
     rows = part(found, "views", f"{size} px, ", ": one pass")
-    return {name: 1 / row["ratio"] for name, row in rows.items()}
+    one = statistics.median(row["theirs"] for row in rows.values()) if rows else 0.0
+    return {name: one / row["ours"] for name, row in rows.items()}
 
 
 def budget(found: dict[str, Any], step: str, size: int, share: float = 0.1) -> str:
@@ -73,15 +76,15 @@ def budget(found: dict[str, Any], step: str, size: int, share: float = 0.1) -> s
     measured. Empty if they were not measured.
     """
     whole = found["steps"]["rows"].get(f"{step}: the views alone")
-    one = found["views"]["rows"].get(f"{size} px, all: one pass")
-    if not whole or not one:
+    rows = part(found, "views", f"{size} px, ", ": one pass")
+    if not whole or not rows:
         return ""
+    one = statistics.median(row["theirs"] for row in rows.values())  # passes a second
     rest = 1 / whole["ours"] - 1 / whole["theirs"]  # seconds a view, all but the views
-    most = rest * share / (1 - share) * one["theirs"]  # `theirs`: passes a second
-    now = one["theirs"] / whole["theirs"]
+    most = rest * share / (1 - share) * one
     return (
-        f"{step}: a view costs {now:.0f} passes, and {most:.0f} would be {share:.0%} of a step, "
-        f"since all else costs {rest * one['theirs']:.0f}."
+        f"{step}: a view costs {one / whole['theirs']:.0f} passes, and {most:.0f} would be "
+        f"{share:.0%} of a step, since all else costs {rest * one:.0f}."
     )
 
 

@@ -15,6 +15,7 @@ from msr.experiments.parameters import Seed, parameter
 from msr.experiments.setup import Setup
 from msr.losses import FAMILIES
 from msr.models import RESNETS
+from msr.report.price_sentences import LITTLE, OURS
 
 Changes = dict[str, Any]  # {parameter: value}
 PLAIN, BOUND = "plain SSL", "trained on labels"
@@ -179,13 +180,14 @@ def cells(setup: Setup, wanted: Sequence[str] = ()) -> dict[str, Cell]:
 
 
 def lengths(tables: Mapping[str, Any], epochs: int) -> dict[str, dict[int, Any]]:
-    """Return {method: {epochs: table}} of the networks that differ in nothing but their epochs.
+    """Return {method: {epochs of ours: table}} of the networks that differ in their length alone.
 
-    The methods are ours and PLAIN. tables: {cell: table}. epochs: those of the default. Left out is
-    what was not trained, and a method without a longer run.
+    The methods are ours and PLAIN, which makes as many views as ours does in so many epochs, and
+    therefore more passes. tables: {cell: table}. epochs: those of the default. Left out is what was
+    not trained, and a method without a longer run.
     """
     runs = {
-        "ours": {1: "default", 2: "epochs × 2", 4: "epochs × 4"},
+        OURS: {1: "default", 2: "epochs × 2", 4: "epochs × 4"},
         PLAIN: {1: PLAIN, 4: f"{PLAIN}, epochs × 4"},
     }
     found = {
@@ -196,8 +198,8 @@ def lengths(tables: Mapping[str, Any], epochs: int) -> dict[str, dict[int, Any]]
 
 
 def known(row: Mapping[str, Mapping[str, Any]], targets: Sequence[str]) -> list[str]:
-    """Return the targets that a space predicts at all, of {target: cell}: with R² above 0.05."""
-    return [name for name in targets if name in row and row[name]["value"] > 0.05]
+    """Return the targets that a space predicts at all, of {target: cell}: with R² above LITTLE."""
+    return [name for name in targets if name in row and row[name]["value"] > LITTLE]
 
 
 def weights_of(setup: Setup) -> list[float]:

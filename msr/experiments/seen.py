@@ -37,7 +37,7 @@ def one_view(setup: Setup, run: ImageRun, images: Images, part: int) -> evaluate
 
     part: 0 for the images that probes are fitted on, 1 for those that they are scored on.
     """
-    query = setup.views.query
+    query = run.views.query
     generator = torch.Generator().manual_seed(evaluate.STREAM + 2 * run.seed + part)
     params = query.sample(generator, len(images), images.side)
-    return evaluate.embed(run.model, images, query, params)
+    return evaluate.embed(run.model, images, query, params, run.objective.frozen_normalise)

@@ -57,12 +57,12 @@ def located(path: str) -> Path:
     return Path(path) if Path(path).exists() else ROOT / path
 
 
-def made_by(record: dict[str, Any]) -> str:
-    """Return a line on what a kept run was, as Markdown."""
+def made_by(record: dict[str, Any], what: str = "After a longer run") -> str:
+    """Return a line on what a kept run was, as Markdown; it begins with `what`."""
     params, versions = record["params"], record["versions"]
     long = [f"{params[name]} {name}" for name in (*LENGTH, "seeds") if name in params]
     return (
-        f"*After a longer run: the same notebook by its defaults ({', '.join(long)}), on "
+        f"*{what}: the same notebook by its defaults ({', '.join(long)}), on "
         f"{record['device']} with PyTorch {versions['torch']}, commit `{record['commit']}`, kept "
         f"in `results/{record['notebook']}.json`.*"
     )

@@ -8,7 +8,7 @@ from msr.report.metrics import Table
 from msr.report.names import code
 from msr.report.sentences import SHORT, counted
 from msr.report.tables import difference, number, show
-from msr.report.verdict import NOTE, ONE_SEED, between, compared, lower, paired
+from msr.report.verdict import NOTE, between, compared, lower, paired, say
 
 
 def numerical_by(
@@ -205,25 +205,19 @@ def minimum_sentences(table: Table, begun: Mapping[str, str]) -> str:
     """Say how far above the loss of the latents runs end that begin at random, and at the latents.
 
     table: a row per setting, with the columns `above` and `content`. begun: {the row of a setting:
-    that of the same setting, begun at the latents}. The verdict is on whether the random start ends
-    above the latents, whose loss an encoder can have.
+    that of the same setting, begun at the latents}. All verdicts are corrected together.
     """
+    ends = {row: table[row]["above"]["values"] for pair in begun.items() for row in pair}
+    verdicts = paired(ends)
     lines = []
-    for name, verdict in paired({name: table[name]["above"]["values"] for name in begun}).items():
-        says = {
-            1: "**it has not reached the minimum**",
-            0: "no clear difference",
-            -1: "it ends below the latents",
-        }[verdict.sign]
-        says = ONE_SEED if verdict.seeds < 2 else says
-        start = table[begun[name]]
-        lines.append(
-            f"- *{name}*: from a random start the loss ends at {difference(verdict)} against that "
-            f"of the latents ({says}), and content is predicted with "
-            f"{show(table[name]['content'])}. Begun at the latents, it ends at "
-            f"{number(start['above']['value'], plus=True)}, and content is predicted with "
-            f"{show(start['content'])}."
-        )
+    for name, other in begun.items():
+        parts = [
+            f"{start} the loss ends at {difference(verdicts[row])} against that of the latents "
+            f"({say(verdicts[row], '**above**', 'below', 'no clear difference')}), and content is "
+            f"predicted with {show(table[row]['content'])}"
+            for start, row in (("from a random start", name), ("begun at the latents", other))
+        ]
+        lines.append(f"- *{name}*: {'; '.join(parts)}.")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from msr.report.metrics import Cell, Table
 from msr.report.names import drawn
 from msr.report.plots import COLORS, GRID, TINTS, figure
 
-Lengths = Mapping[str, Mapping[int, Table]]  # {method: {epochs: table}}
+Lengths = Mapping[str, Mapping[int, Table]]  # {method: {epochs of ours: table}}
 Kinds = Mapping[str, Sequence[str]]  # {what the networks have in common: their rows in the table}
 
 
@@ -23,7 +23,7 @@ def front(
     y: Sequence[str],
     kinds: Kinds,
     named: Sequence[str],
-    axes_say: tuple[str, str] = ("style: R², from h", "accuracy"),
+    axes_say: tuple[str, str],
 ) -> Figure:
     """Draw one panel per column in `y` against column `x`, with a point per row of the table.
 
@@ -58,9 +58,9 @@ def front(
 def over_epochs(lengths: Lengths, space: str, panels: Mapping[str, Sequence[str]]) -> Figure:
     """Draw what one space predicts after trainings of several lengths, a line for each target.
 
-    lengths: {method: {epochs: table}}; the lines of the first method are solid, of others dashed.
-    panels: {title: targets}, a panel each; names stand right of it. Bands are ± 1 standard
-    deviation over seeds. The horizontal axis is logarithmic.
+    lengths: {method: {epochs of ours: table}}; the lines of the first method are solid, those of
+    others dashed. panels: {title: targets}, a panel each; names stand right of it. Bands are ± 1
+    standard deviation over seeds. The horizontal axis is logarithmic.
     """
     fig, axes = figure(1, max(1, len(panels)), width=4.9, height=3.2)
     for axis, (title, targets) in zip(axes[0], panels.items()):
@@ -77,7 +77,7 @@ def over_epochs(lengths: Lengths, space: str, panels: Mapping[str, Sequence[str]
         ticks = sorted({epochs for tables in lengths.values() for epochs in tables})
         axis.set_xscale("log", base=2)
         axis.set_xticks(ticks, [str(n) for n in ticks])
-        axis.set(xlabel="epochs", ylim=(-0.03, 1.03))
+        axis.set(xlabel="epochs of ours", ylim=(-0.03, 1.03))
         axis.set_title(title, loc="left")
         axis.grid(color=GRID, lw=0.6)
     if panels and lengths:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from msr.report.metrics import Table
 from msr.report.tables import difference, show, words
-from msr.report.verdict import NOTE, ONE_SEED, Verdict, compared, lower
+from msr.report.verdict import NOTE, ONE_SEED, Verdict, compared, lower, paired, say
 
 Verdicts = Mapping[str, Mapping[str, Verdict]]  # {number: {setting or variation: verdict}}
+OURS = "ours"  # the name of our method beside others
 LITTLE = 0.05  # R² that counts as gone
 WHAT = {
     "h": "content from h",
@@ -61,22 +62,27 @@ def epoch_sentences(
 ) -> str:
     """Say how well a space predicts each target after trainings of several lengths, as a list.
 
-    lengths: {method: {epochs: table}}, ours first. targets: of other spaces, each scored by R².
-    Those that the longest training of ours leaves stand last.
+    lengths: {method: {epochs of ours: table}}, ours first. targets: of other spaces, each scored by
+    R². The verdicts are on the longest training of ours against LITTLE, corrected over the targets.
     """
-    lines: dict[str, bool] = {}
-    for target in targets if lengths else []:
-        methods = []
-        for method, tables in lengths.items():
-            scores = [
-                f"{show(table[space][target])} after {epochs}" for epochs, table in tables.items()
-            ]
-            methods.append(f"{method} {', '.join(scores)} epochs")
-        *_, longest = next(iter(lengths.values())).values()
-        left = longest[space][target]["value"] > LITTLE
-        end = f"**more than {LITTLE} is left**" if left else f"at most {LITTLE} is left"
-        lines[f"- {words(target)}: {'; '.join(methods)}: {end}."] = left
-    return "\n".join(sorted(lines, key=lambda line: lines[line]))
+    if OURS not in lengths:
+        return ""
+    *_, longest = lengths[OURS].values()
+    left = {t: [value - LITTLE for value in longest[space][t]["values"]] for t in targets}
+    lines = []
+    for target, verdict in paired(left).items():
+        methods = [
+            f"{method} " + ", ".join(f"{show(t[space][target])} after {n}" for n, t in some.items())
+            for method, some in lengths.items()
+        ]
+        end = say(
+            verdict,
+            f"**more than {LITTLE} is left**",
+            f"less than {LITTLE} is left",
+            f"no clear difference from {LITTLE}",
+        )
+        lines.append(f"- {words(target)}: {'; '.join(methods)} epochs: {end}.")
+    return "\n".join(lines)
 
 
 def judged(number: str, verdicts: Verdicts, name: str) -> str:

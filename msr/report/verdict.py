@@ -155,12 +155,12 @@ def compared(verdict: Verdict) -> str:
 
     For one seed or a missing score, return that there is no verdict.
     """
-    return _say(verdict, "better", "worse", "no clear difference")
+    return say(verdict, "better", "worse", "no clear difference")
 
 
 def lower(verdict: Verdict) -> str:
     """Return `compared` for a score of which less is better, such as a leak."""
-    return _say(verdict, "worse", "better", "no clear difference")
+    return say(verdict, "worse", "better", "no clear difference")
 
 
 def promised(verdict: Verdict) -> str:
@@ -168,10 +168,10 @@ def promised(verdict: Verdict) -> str:
 
     For one seed or a missing score, return that there is no verdict.
     """
-    return _say(verdict, "as promised", "**not as promised**", "**undecided**")
+    return say(verdict, "as promised", "**not as promised**", "**undecided**")
 
 
-def _say(verdict: Verdict, above: str, below: str, neither: str) -> str:
+def say(verdict: Verdict, above: str, below: str, neither: str) -> str:
     """Return one of three texts, for an interval above zero, below zero, or around it."""
     if math.isnan(verdict.mean):
         return NO_SCORE
