@@ -183,6 +183,15 @@ home = setup.views.homes(factors)
 styles = [name for name in factors if home.get(name, "content") != "content"]
 display(Markdown(sentences.hidden_sentences(table, styles)))
 
+# %%
+longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
+if longer:
+    old = longer["tables"]
+    table = {name: old["strong"][name] for name in ("h", "content")} | old["seen"]
+    display(Markdown(kept.made_by(longer)))
+    display(plots.heatmap(table, columns=factors))
+    display(Markdown(sentences.hidden_sentences(table, styles)))
+
 # %% [markdown]
 # A sprite that was enlarged has softer edges than one that was shrunk, so a view of whatever drawn
 # size may hint at the size before; and a grey sprite stays grey under every change of hue. Where
@@ -215,9 +224,7 @@ galleries.neighbours(setup.val_probe.pixels, nearest)
 # %%
 vanilla = metrics.add("vanilla", [sprites.probe(setup, run) for run in plain])
 display(plots.heatmap(vanilla, ["h", "content"], factors, title="plain SSL"))
-longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
 if longer:
-    old = longer["tables"]
     display(Markdown(kept.made_by(longer)))
     display(plots.heatmaps({"ours": old["strong"], "plain SSL": old["vanilla"]}, columns=factors))
 
