@@ -64,8 +64,7 @@ def passes(found: dict[str, Any], size: int) -> dict[str, float]:
     size: of the views in pixels a side. A pass is a copy into memory that is there, by the median
     of those that were measured beside each transform.
     """
-    rows = part(found, "views", f"{size} px, ", ": one pass")
-    one = statistics.median(row["theirs"] for row in rows.values()) if rows else 0.0
+    rows, one = _pass(found, size)
     return {name: one / row["ours"] for name, row in rows.items()}
 
 
@@ -76,16 +75,21 @@ def budget(found: dict[str, Any], step: str, size: int, share: float = 0.1) -> s
     measured. Empty if they were not measured.
     """
     whole = found["steps"]["rows"].get(f"{step}: the views alone")
-    rows = part(found, "views", f"{size} px, ", ": one pass")
+    rows, one = _pass(found, size)
     if not whole or not rows:
         return ""
-    one = statistics.median(row["theirs"] for row in rows.values())  # passes a second
     rest = 1 / whole["ours"] - 1 / whole["theirs"]  # seconds a view, all but the views
     most = rest * share / (1 - share) * one
     return (
         f"{step}: a view costs {one / whole['theirs']:.0f} passes, and {most:.0f} would be "
         f"{share:.0%} of a step, since all else costs {rest * one:.0f}."
     )
+
+
+def _pass(found: dict[str, Any], size: int) -> tuple[dict[str, dict[str, Any]], float]:
+    """Return {transform: its row beside a pass} at a size, and the passes a second; 0 of none."""
+    rows = part(found, "views", f"{size} px, ", ": one pass")
+    return rows, statistics.median(row["theirs"] for row in rows.values()) if rows else 0.0
 
 
 def measured_on(found: dict[str, Any]) -> str:
