@@ -180,6 +180,19 @@ if apart:
     display(plots.heatmap(apart, columns=columns))
 
 # %% [markdown]
+# ## From two views
+#
+# Where a view was cut, nobody knows who sees that view alone. Two views of one image can be laid
+# over each other. Here the spaces of two augmented views, without the plain image, predict by how
+# much the second has more: R² of the difference of their crops' places and sizes, and of their
+# colours. In `crop_x`, a difference to the right looks like one to the left if both are flipped.
+
+# %%
+pairs, differences = photographs.two_views(record)
+if pairs:
+    display(plots.heatmap(pairs, columns=differences))
+
+# %% [markdown]
 # ## Other images
 #
 # Frozen networks, judged by linear classification of sets that nobody trained on, as on the page

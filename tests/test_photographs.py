@@ -52,6 +52,9 @@ def test_a_run_on_a_folder(photographs, tmp_path, monkeypatch):
     assert list(record["tasks"].values()) == ["spatial"]
     apart = record["tables"]["flips apart"]
     assert list(apart) == ["h", "content", "appearance", "crop", "flip", "joined"]
+    rows, targets = experiment.two_views(record)
+    assert list(rows)[-3:] == ["flips apart: crop", "flips apart: joined", "plain SSL: h"]
+    assert set(targets) == set(record["styles"])
     assert set(record["tables"]["plain tasks"]) == {"h", "content", "joined"}
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from msr.augment import pipelines
 from msr.config import Place, Whole, Words
-from msr.experiments import compared, price, transfer
+from msr.experiments import compared, price, relative, transfer
 from msr.experiments.parameters import Seed, parameter
 from msr.experiments.setup import Row, Setup
 from msr.report import Metrics, kept, sentences
@@ -20,6 +20,7 @@ from msr.report.metrics import Table
 from msr.views import Views
 
 MAIN, PLAIN, LIGHT, BOUND = "default", price.PLAIN, price.LIGHT, price.BOUND  # tables
+PAIRED = (MAIN, "flips apart", PLAIN)  # cells that are also read from two views of an image
 prepare = price.prepare
 # what the page reads of a record
 KEYS = ("tables", "about", "content", "styles", "studies", "tasks", "params", "seconds", "commit")
@@ -92,6 +93,21 @@ def overview(record: dict[str, Any]) -> tuple[Table, list[str]]:
     return rows, [*content, *near, *record["styles"]]
 
 
+def two_views(record: dict[str, Any]) -> tuple[Table, list[str]]:
+    """Return what spaces tell of two views' difference, by target, and the targets.
+
+    The rows are h and the spaces of our network, then the crop space of the one with flips apart,
+    and all its spaces together, then h of the plain network; none where the record has no such
+    table.
+    """
+    found = record["tables"]
+    rows = dict(found.get(f"{MAIN}, two views", {}))
+    for cell, spaces in (("flips apart", ("crop", "joined")), (PLAIN, ("h",))):
+        table = found.get(f"{cell}, two views", {})
+        rows |= {f"{cell}: {space}": table[space] for space in spaces if space in table}
+    return rows, [name for name in record["styles"] if all(name in row for row in rows.values())]
+
+
 def homes(record: dict[str, Any]) -> dict[str, str]:
     """Return {target: the space that should encode it} of a record: classes, and what was drawn."""
     params = record["params"]
@@ -115,6 +131,9 @@ def run(config: Parameters) -> dict[str, Any]:
     numbers = {name: [row for _, row in some] for name, some in found.items()}
     metrics.add("beside", compared.by_seed(numbers))
     metrics.add("inputs", [setup.inputs(config.seed)])
+    pairs = relative.measured(setup, {name: cells[name] for name in PAIRED if name in cells}, seeds)
+    for name, some in pairs.items():
+        metrics.add(f"{name}, two views", some)
     kinds = judged(setup, config, metrics)
     metrics.record |= {
         "about": sentences.made_by(config.NAME, config.profile, setup.facts()),
