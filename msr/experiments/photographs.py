@@ -132,8 +132,8 @@ def run(config: Parameters) -> dict[str, Any]:
     metrics.add("beside", compared.by_seed(numbers))
     metrics.add("inputs", [setup.inputs(config.seed)])
     pairs = relative.measured(setup, {name: cells[name] for name in PAIRED if name in cells}, seeds)
-    for name, some in pairs.items():
-        metrics.add(f"{name}, two views", some)
+    for name, of_two in pairs.items():
+        metrics.add(f"{name}, two views", of_two)
     kinds = judged(setup, config, metrics)
     metrics.record |= {
         "about": sentences.made_by(config.NAME, config.profile, setup.facts()),

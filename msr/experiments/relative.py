@@ -62,11 +62,10 @@ def two_views(run: ImageRun, images: Images, part: int, num_workers: int = 0) ->
     generator = torch.Generator().manual_seed(evaluate.STREAM + 2 * (run.seed + SECOND) + part)
     draws = [evaluate.style_draw(query, generator, n, side) for _ in range(2)]
     normalise = run.objective.frozen_normalise
-    features = evaluate.embed_views(
+    first, second = evaluate.embed_views(
         run.model, images, query, draws, normalise, num_workers=num_workers
     )
-    first, second = (
+    before, after = (
         evaluate.style_targets(query, query.with_aspect(draw, images.aspect)) for draw in draws
     )
-    targets = {name: second[name] - y for name, y in first.items() if y.ndim == 1}
-    return Drawn(*features, targets)
+    return Drawn(first, second, {k: after[k] - y for k, y in before.items() if y.ndim == 1})
