@@ -42,6 +42,7 @@ seed = 20  # seed of the first run; the others take the next ones
 precision = "float32"  # float32, bf16, or auto: bf16 where it is faster
 fresh = False  # set aside earlier runs in out_dir and train again
 study_steps = 0  # training steps of each run in a study; 0: a third of steps
+kept_studies = False  # show the studies of the run kept with the book, train none
 block_content = 4  # dimensions of content where styles have several dimensions
 block_styles = [2, 2]  # dimensions of each style in that experiment
 noise = 1.0  # standard deviation of the noise that augmentation adds to a style
@@ -125,9 +126,11 @@ display(Markdown(says.blocks_sentences(found, spaces)))
 
 # %%
 longer = kept.read(config)  # a run of this experiment that is kept with the book, or None
+old = longer["tables"] if longer else {}
+shows = longer and config.kept_studies  # the studies of that run below, in place of shorter ones
 if longer:
     display(Markdown(kept.made_by(longer)))
-    display(plots.heatmaps({r: longer["tables"][r] for r in REGIMES}, rows, spaces))
+    display(plots.heatmaps({r: old[r] for r in REGIMES}, rows, spaces))
 
 # %% [markdown]
 # ## What to notice
@@ -324,13 +327,17 @@ cells = {
 # %%
 cells["last key"]["shares nothing"] = replace(short, dropped=(whole.names[-1],))
 at = {(title, name): f"studies/{title}/{name}" for title in cells for name in cells[title]}
-done = train({folder: cells[title][name] for (title, name), folder in at.items()})
-studies = {}
-for title, some in cells.items():
-    named = {name: done[at[title, name]] for name in some}
-    studies[title] = metrics.add(title, over(measures.summary, named))
-nothing = done[at["last key", "shares nothing"]]
-dropped = metrics.add("dropped", [run.table for run in nothing])
+studies = {title: old[title] for title in cells} if shows else {}
+if shows:
+    dropped = old["dropped"]
+    display(Markdown(kept.made_by(longer)))
+else:
+    done = train({folder: cells[title][name] for (title, name), folder in at.items()})
+    for title, some in cells.items():
+        named = {name: done[at[title, name]] for name in some}
+        studies[title] = metrics.add(title, over(measures.summary, named))
+    nothing = done[at["last key", "shares nothing"]]
+    dropped = metrics.add("dropped", [run.table for run in nothing])
 
 # %%
 display(plots.dots(studies, ["content", "style", "leak"], less=["leak"]))
@@ -377,11 +384,15 @@ height |= {
     "content 10, six styles": replace(apart, latents=many, **rising),
     "content 5, style 5": replace(apart, latents=several, **rising),
 }
-climbed = train({f"height/{name}": setting for name, setting in height.items()})
-climbed = {name: climbed[f"height/{name}"] for name in height}
-for name, some in climbed.items():
-    metrics.add(f"height {name}", [run.table for run in some])
-high = metrics.add("height", over(measures.summary, climbed))
+if shows:
+    high = old["height"]
+    display(Markdown(kept.made_by(longer)))
+else:
+    climbed = train({f"height/{name}": setting for name, setting in height.items()})
+    climbed = {name: climbed[f"height/{name}"] for name in height}
+    for name, some in climbed.items():
+        metrics.add(f"height {name}", [run.table for run in some])
+    high = metrics.add("height", over(measures.summary, climbed))
 
 # %%
 reached = ["content", "lowest style", "given content", "elsewhere"]
@@ -403,9 +414,8 @@ display(Markdown(says.height_sentences(high)))
 begun = {name: f"{name}, begun at the latents" for name in list(height)[-2:]}
 taught = {begun[name]: replace(height[name], taught=height[name].steps) for name in begun}
 kinds = {"begun at random": [*height], "begun at the latents": [*taught]}
-if longer:  # a short run says little here, and its own would take as long as all of the above
-    lowest = longer["tables"]["minimum"]
-    display(Markdown(kept.made_by(longer)))
+if shows:
+    lowest = old["minimum"]
 else:
     done = train({f"height/{name}": setting for name, setting in taught.items()})
     climbed |= {name: done[f"height/{name}"] for name in taught}

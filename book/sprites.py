@@ -77,6 +77,7 @@ continuous = False  # draw factors and hue from continuous ranges, not from a gr
 npz = ""  # path of the original dSprites file; empty: sprites are rendered
 probe_images = 4000  # sprites to fit probes on, and as many held-out ones to score on
 study_epochs = 0  # epochs of each run in a study; 0: a quarter of epochs
+kept_studies = False  # show the studies of the run kept with the book, train none
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -185,8 +186,9 @@ display(Markdown(sentences.hidden_sentences(table, styles)))
 
 # %%
 longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
+old = longer["tables"] if longer else {}
+shows = longer and config.kept_studies  # the studies of that run below, in place of shorter ones
 if longer:
-    old = longer["tables"]
     table = {name: old["strong"][name] for name in ("h", "content")} | old["seen"]
     display(Markdown(kept.made_by(longer)))
     display(plots.heatmap(table, columns=factors))
@@ -269,11 +271,15 @@ finer = {"groups": ("color", "zoom", "translation", "rotation"), "sizes": (4, 3,
 finer |= {"strength": "full_circle", "paired": False, "lambdas": (1.0,)}
 finer |= {"epochs": max(1, config.epochs // 2), "out_dir": f"{config.out_dir}/four"}
 split = sprites.vary(setup, **finer)
-fours, _ = several.trained(split, config.all_seeds, probe=sprites.probe)
-takes = swap.parts(split.views)
-four = metrics.add("four", [sprites.probe(split, run) for run in fours])
-scores = [{"spaces": swap.swap(split, run, task, takes)[0][0]} for run in fours]
-apart = metrics.add("four_swap", scores)
+if shows:
+    four, apart = old["four"], old["four_swap"]
+    display(Markdown(kept.made_by(longer)))
+else:
+    fours, _ = several.trained(split, config.all_seeds, probe=sprites.probe)
+    takes = swap.parts(split.views)
+    four = metrics.add("four", [sprites.probe(split, run) for run in fours])
+    scores = [{"spaces": swap.swap(split, run, task, takes)[0][0]} for run in fours]
+    apart = metrics.add("four_swap", scores)
 
 # %%
 homes = split.views.homes(factors)
@@ -299,13 +305,13 @@ display(Markdown("Style swap, orientation from A:\n\n" + tables.table(apart)))
 fewer = config.study_epochs or max(1, config.epochs // 4)
 short = sprites.vary(setup, epochs=fewer, out_dir=f"{config.out_dir}/studies")
 wide = {"sizes": imagenet.even_sizes(128, len(names) - 1), "lambdas": (), "temperature": 0}
-longer = round(fewer * len(batch) / 2)
+as_many = round(fewer * len(batch) / 2)  # epochs of two views an image
 others = ("medium", "weak", "shifted", "full_circle")
 cells = {
     "strength": {"strong": {}} | {name: {"strength": name} for name in others},
     "weights": {"λ = 1": {}} | {f"λ = {v}": {"lambdas": v} for v in (0.3, 3)},
     "family": {"entropy": {}} | {f: {"family": f} | wide for f in ("simclr", "vicreg", "barlow")},
-    "views": {"all keys": {}, "paired": {"paired": True, "epochs": longer}},
+    "views": {"all keys": {}, "paired": {"paired": True, "epochs": as_many}},
     "network": {"as above": {}, "style projector": {"separate_style": True}},
 }
 cells["weights"]["adaptive"] = {"adaptive": True, "epsilon": 0.1}
@@ -314,16 +320,20 @@ cells["network"]["strided"] = {"backbone": "cnn", "width": 32}
 
 # %%
 every = {"default": {}} | {f"{t}/{n}": c for t, some in cells.items() for n, c in some.items() if c}
-jobs = [(config.seed, name, changes) for name, changes in every.items()]
-studied = dict(zip(every, several.mapped(short, sprites.study, jobs, list(every)), strict=True))
-studies = {}
-for title, settings in cells.items():
-    found = {}
-    for name, changes in settings.items():
-        homes = sprites.homes(sprites.vary(short, **changes))
-        table = studied[f"{title}/{name}" if changes else "default"]
-        found[name] = sprites.summary(table, homes)
-    studies[title] = metrics.add(title, [found])
+studies = {title: old[title] for title in cells} if shows else {}
+if shows:
+    display(Markdown(kept.made_by(longer)))
+else:
+    jobs = [(config.seed, name, changes) for name, changes in every.items()]
+    done = dict(zip(every, several.mapped(short, sprites.study, jobs, list(every)), strict=True))
+    for title, settings in cells.items():
+        found = {}
+        for name, changes in settings.items():
+            homes = sprites.homes(sprites.vary(short, **changes))
+            found[name] = sprites.summary(done[f"{title}/{name}" if changes else "default"], homes)
+        studies[title] = metrics.add(title, [found])
+
+# %%
 shown = ["shape", "color", "position", "color_in_content", "position_in_content"]
 display(plots.dots(studies, shown, less=shown[3:]))
 display(Markdown(sentences.changes_sentences(studies)))

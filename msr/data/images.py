@@ -12,6 +12,7 @@ from msr import dist
 from msr.data import files, shards, workers
 from msr.data.files import Decoder, Inspection
 from msr.data.squashed import Batch, Squashed, squares
+from msr.data.upload import uploaded
 
 # A split is decoded once and kept in memory if neither limit is exceeded.
 IN_MEMORY = 2 * 2**30  # bytes of pixels
@@ -253,8 +254,7 @@ class Batches:
         order = self.images.order(torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
         local = self.batch_size // dist.world_size()
         order = order[: len(self) * self.batch_size].view(len(self), dist.world_size(), local)
-        for batch in self.pixels(order[start:, dist.rank()]):  # [steps, local]
-            yield batch.to(self.device, non_blocking=True)
+        yield from uploaded(self.pixels(order[start:, dist.rank()]), self.device)  # [steps, local]
 
     def pixels(self, order: torch.Tensor) -> Iterator[Batch]:
         """Yield the images of each row of `order`, long [steps, b], as uint8 [b, 3, S, S].

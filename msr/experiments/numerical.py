@@ -47,6 +47,9 @@ class Parameters(Common):
     study_steps: Whole = parameter(
         0, "training steps of each run in a study; 0: a third of steps", ge=0
     )
+    kept_studies: bool = parameter(
+        False, "show the studies of the run kept with the book, train none", decides=False
+    )
     block_content: Whole = parameter(
         4, "dimensions of content where styles have several dimensions", ge=1
     )

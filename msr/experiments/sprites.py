@@ -85,6 +85,9 @@ class Parameters(ImageParameters):
     study_epochs: Whole = parameter(
         0, "epochs of each run in a study; 0: a quarter of epochs", decides=False, ge=0
     )
+    kept_studies: bool = parameter(
+        False, "show the studies of the run kept with the book, train none", decides=False
+    )
 
     @field_validator("strength")
     @classmethod
