@@ -185,7 +185,8 @@ if apart:
 # Where a view was cut, nobody knows who sees that view alone. Two views of one image can be laid
 # over each other. Here the spaces of two augmented views, without the plain image, predict by how
 # much the second has more: R² of the difference of their crops' places and sizes, and of their
-# colours. In `crop_x`, a difference to the right looks like one to the left if both are flipped.
+# colours. Two columns must be 0: photographs are as often seen mirrored, so two views never tell
+# which of them is flipped, nor which of them lies further to the right.
 
 # %%
 pairs, differences = photographs.two_views(record)
