@@ -42,7 +42,7 @@ seed = 20  # seed of the first run; the others take the next ones
 precision = "float32"  # float32, bf16, or auto: bf16 where it is faster
 fresh = False  # set aside earlier runs in out_dir and train again
 study_steps = 0  # training steps of each run in a study; 0: a third of steps
-kept_studies = False  # show the studies of the run kept with the book, train none
+kept_studies = False  # of a short run: show the studies of the run that is kept
 block_content = 4  # dimensions of content where styles have several dimensions
 block_styles = [2, 2]  # dimensions of each style in that experiment
 noise = 1.0  # standard deviation of the noise that augmentation adds to a style
@@ -127,7 +127,7 @@ display(Markdown(says.blocks_sentences(found, spaces)))
 # %%
 longer = kept.read(config)  # a run of this experiment that is kept with the book, or None
 old = longer["tables"] if longer else {}
-shows = longer and config.kept_studies  # the studies of that run below, in place of shorter ones
+shows = bool(longer) and config.kept_studies  # the studies of that run, in place of shorter ones
 if longer:
     display(Markdown(kept.made_by(longer)))
     display(plots.heatmaps({r: old[r] for r in REGIMES}, rows, spaces))
@@ -304,9 +304,10 @@ display(Markdown(tables.table(scores)))
 # (breaks)=
 # ## What breaks
 #
-# These runs are shorter. Each makes one change, with `entropy` on independent latents: weights λ;
-# content and style spaces too small or too large (elsewhere the sizes are
-# exact); the number of styles; one key that shares no style; narrow augmentation.
+# These runs are shorter than the main ones that they belong to. Each makes one change, with
+# `entropy` on independent latents: weights λ; content and style spaces too small or too large
+# (elsewhere the sizes are exact); the number of styles; one key that shares no style; narrow
+# augmentation.
 
 # %%
 fewer = config.study_steps or max(1, config.steps // 3)
@@ -330,7 +331,7 @@ at = {(title, name): f"studies/{title}/{name}" for title in cells for name in ce
 studies = {title: old[title] for title in cells} if shows else {}
 if shows:
     dropped = old["dropped"]
-    display(Markdown(kept.made_by(longer)))
+    display(Markdown(kept.made_by(longer, kept.STUDIES)))
 else:
     done = train({folder: cells[title][name] for (title, name), folder in at.items()})
     for title, some in cells.items():
@@ -386,7 +387,7 @@ height |= {
 }
 if shows:
     high = old["height"]
-    display(Markdown(kept.made_by(longer)))
+    display(Markdown(kept.made_by(longer, kept.STUDIES)))
 else:
     climbed = train({f"height/{name}": setting for name, setting in height.items()})
     climbed = {name: climbed[f"height/{name}"] for name in height}
@@ -416,6 +417,7 @@ taught = {begun[name]: replace(height[name], taught=height[name].steps) for name
 kinds = {"begun at random": [*height], "begun at the latents": [*taught]}
 if shows:
     lowest = old["minimum"]
+    display(Markdown(kept.made_by(longer, kept.STUDIES)))
 else:
     done = train({f"height/{name}": setting for name, setting in taught.items()})
     climbed |= {name: done[f"height/{name}"] for name in taught}

@@ -182,16 +182,24 @@ if apart:
 # %% [markdown]
 # ## From two views
 #
-# Where a view was cut, nobody knows who sees that view alone. Two views of one image can be laid
+# Who sees one view alone often cannot say where it was cut, but two views of one image can be laid
 # over each other. Here the spaces of two augmented views, without the plain image, predict by how
-# much the second has more: R² of the difference of their crops' places and sizes, and of their
-# colours. Two columns must be 0: photographs are as often seen mirrored, so two views never tell
-# which of them is flipped, nor which of them lies further to the right.
+# much the second has more of what was drawn: R² of the difference of their crops' places and sizes,
+# and of the factors of their colours. The last rows are the crop space and all spaces together of
+# the network with flips apart, and the $h$ of plain self-supervision.
+#
+# Where flips are drawn, two columns should be 0, as far as a photograph is as often seen mirrored:
+# then two views do not tell which of them is flipped, nor which lies further to the right. (With
+# the plain image beside it, a flip can be told: see the first figure.)
 
 # %%
-pairs, differences = photographs.two_views(record)
-if pairs:
-    display(plots.heatmap(pairs, columns=differences))
+two, differences = photographs.of_two_views(record)
+place = photographs.homes(record).get("crop_y", "")
+if two:
+    display(plots.heatmap(two, columns=differences))
+    crop = [name for name in differences if name.startswith("crop") and place in two]
+    others = [row for row in two if row.endswith("h") or row.startswith(photographs.APART)]
+    display(Markdown(sentences.pairs_sentences(two, main, place, others, crop)))
 
 # %% [markdown]
 # ## Other images
@@ -215,7 +223,7 @@ if kinds:
 #
 # Do larger views tell better where they were cut? The same notebook on views of twice the side:
 # Tiny ImageNet, 40 classes of 250 photographs, at 64 px, for half as many epochs. Compare the
-# columns of the crop with those above; the sets differ as well.
+# columns of the crop with those of the first figure; the sets differ as well.
 
 # %%
 if not config.data_dir:

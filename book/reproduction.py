@@ -45,7 +45,8 @@ display(Markdown(reproduction.sentence(found)))
 # - **reproduced**: the interval of the number over seeds lies on the claimed side of the bound;
 # - **differs**: it lies on the other side;
 # - **cannot say**: it contains the bound, or there is one seed;
-# - **short run, cannot say**: not reproduced, by a run shorter than the reference.
+# - **short run, cannot say**: not reproduced, by a run shorter than the reference;
+# - **not run**: the page shows a study of the reference instead of a short one of its own.
 #
 # Where a claim speaks of several numbers, the worst of them in each seed counts. "Should be" is
 # the bound; where a claim compares, the number is a difference. The ± is the half-width of the

@@ -77,7 +77,7 @@ continuous = False  # draw factors and hue from continuous ranges, not from a gr
 npz = ""  # path of the original dSprites file; empty: sprites are rendered
 probe_images = 4000  # sprites to fit probes on, and as many held-out ones to score on
 study_epochs = 0  # epochs of each run in a study; 0: a quarter of epochs
-kept_studies = False  # show the studies of the run kept with the book, train none
+kept_studies = False  # of a short run: show the studies of the run that is kept
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -187,7 +187,7 @@ display(Markdown(sentences.hidden_sentences(table, styles)))
 # %%
 longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
 old = longer["tables"] if longer else {}
-shows = longer and config.kept_studies  # the studies of that run below, in place of shorter ones
+shows = bool(longer) and config.kept_studies  # the studies of that run, in place of shorter ones
 if longer:
     table = {name: old["strong"][name] for name in ("h", "content")} | old["seen"]
     display(Markdown(kept.made_by(longer)))
@@ -273,7 +273,7 @@ finer |= {"epochs": max(1, config.epochs // 2), "out_dir": f"{config.out_dir}/fo
 split = sprites.vary(setup, **finer)
 if shows:
     four, apart = old["four"], old["four_swap"]
-    display(Markdown(kept.made_by(longer)))
+    display(Markdown(kept.made_by(longer, kept.STUDIES)))
 else:
     fours, _ = several.trained(split, config.all_seeds, probe=sprites.probe)
     takes = swap.parts(split.views)
@@ -290,12 +290,13 @@ display(Markdown("Style swap, orientation from A:\n\n" + tables.table(apart)))
 # %% [markdown]
 # ## What matters
 #
-# These runs are shorter, have one seed, and make one change each: the strength of the augmentations
-# (`shifted`: sprites are shifted, by as much as keeps them in view, instead of put at a drawn
-# place; `full_circle`: every angle, with two style spaces); weights λ fixed or adaptive, and a
-# further spread of content ({prf:ref}`prop-spread`); the family, with its usual sizes and weights;
-# one key per image, cycling (`paired`), with the same number of views in all; a projector of their
-# own for the styles; a network of strided convolutions without max-pools.
+# These runs are shorter than the main ones that they belong to, have one seed, and make one change
+# each: the strength of the augmentations (`shifted`: sprites are shifted, by as much as keeps them
+# in view, instead of put at a drawn place; `full_circle`: every angle, with two style spaces);
+# weights λ fixed or adaptive, and a further spread of content ({prf:ref}`prop-spread`); the family,
+# with its usual sizes and weights; one key per image, cycling (`paired`), with the same number of
+# views in all; a projector of their own for the styles; a network of strided convolutions without
+# max-pools.
 #
 # The families other than `entropy` have spaces far wider than the factors need, and here little
 # training: with room to spare a space holds what it should not, as on the page on
@@ -322,7 +323,7 @@ cells["network"]["strided"] = {"backbone": "cnn", "width": 32}
 every = {"default": {}} | {f"{t}/{n}": c for t, some in cells.items() for n, c in some.items() if c}
 studies = {title: old[title] for title in cells} if shows else {}
 if shows:
-    display(Markdown(kept.made_by(longer)))
+    display(Markdown(kept.made_by(longer, kept.STUDIES)))
 else:
     jobs = [(config.seed, name, changes) for name, changes in every.items()]
     done = dict(zip(every, several.mapped(short, sprites.study, jobs, list(every)), strict=True))

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
+import build
 import keep
-from msr.experiments import imagenet
+from msr.experiments import imagenet, numerical, sprites
 from msr.report import kept, tables
 
 FILES = sorted(kept.RESULTS.glob("*.json"))
@@ -38,6 +39,25 @@ def test_a_short_run_finds_the_long_one(config):
 )
 def test_another_experiment_has_no_results_here(config, other):
     assert kept.read(config(**other)) is None
+
+
+STUDIES = {  # tables that a page of the quick profile takes from the kept run
+    "numerical": "weights,sizes,number of styles,last key,augmentation,dropped,height,minimum",
+    "sprites": "strength,weights,family,views,network,four,four_swap",
+}
+
+
+@pytest.mark.parametrize("page", STUDIES)
+def test_the_quick_profile_finds_the_studies_that_it_shows(page):
+    """Or the page would train them all, or stop, in `make book`."""
+    given = build.parameters(page, "quick", {})
+    experiment = {"numerical": numerical, "sprites": sprites}[page]
+    config = experiment.Parameters(**given)
+    if page == "sprites":
+        config = sprites.plan(config.change(device="cpu")).config
+    found = kept.read(config)
+    assert config.kept_studies and found
+    assert set(STUDIES[page].split(",")) <= set(found["tables"])
 
 
 def test_a_page_without_results_has_none(config, tmp_path, monkeypatch):

@@ -183,7 +183,7 @@ def test_which_parameters_a_runs_record_leaves_out():
     files = {"max_bad", "num_workers"}
     others = {
         imagenet.Parameters: files | {"vanilla", "probe_images", "linear_probe"},
-        sprites.Parameters: {"probe_images", "study_epochs"},
+        sprites.Parameters: {"probe_images", "study_epochs", "kept_studies"},
         transfer.Parameters: files | {"tasks", "task_images", "shots", "n_l2", "trained"},
     }
     for kind, own in others.items():

@@ -52,7 +52,7 @@ def test_a_run_on_a_folder(photographs, tmp_path, monkeypatch):
     assert list(record["tasks"].values()) == ["spatial"]
     apart = record["tables"]["flips apart"]
     assert list(apart) == ["h", "content", "appearance", "crop", "flip", "joined"]
-    rows, targets = experiment.two_views(record)
+    rows, targets = experiment.of_two_views(record)
     assert list(rows)[-3:] == ["flips apart: crop", "flips apart: joined", "plain SSL: h"]
     assert set(targets) == set(record["styles"])
     assert set(record["tables"]["plain tasks"]) == {"h", "content", "joined"}
@@ -63,6 +63,7 @@ def test_the_run_of_the_book():
     complete(record)
     assert all(cell["n"] >= 3 for cell in record["tables"][experiment.MAIN]["h"].values())
     assert set(record["tasks"].values()) == {"content", "appearance", "spatial"}
+    assert len(experiment.of_two_views(record)[0]) == 8
 
 
 REFERENCE = experiment.Parameters().reference

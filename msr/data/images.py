@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 
 from msr import dist
 from msr.data import files, shards, workers
+from msr.data.ahead import sent_ahead
 from msr.data.files import Decoder, Inspection
 from msr.data.squashed import Batch, Squashed, squares
-from msr.data.upload import uploaded
 
 # A split is decoded once and kept in memory if neither limit is exceeded.
 IN_MEMORY = 2 * 2**30  # bytes of pixels
@@ -254,7 +254,8 @@ class Batches:
         order = self.images.order(torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
         local = self.batch_size // dist.world_size()
         order = order[: len(self) * self.batch_size].view(len(self), dist.world_size(), local)
-        yield from uploaded(self.pixels(order[start:, dist.rank()]), self.device)  # [steps, local]
+        own = order[start:, dist.rank()]  # [steps, local]
+        yield from sent_ahead(self.pixels(own), self.device)
 
     def pixels(self, order: torch.Tensor) -> Iterator[Batch]:
         """Yield the images of each row of `order`, long [steps, b], as uint8 [b, 3, S, S].

@@ -18,7 +18,14 @@ from msr.evaluate.inputs import style_inputs
 from msr.evaluate.linear import linear_probe
 from msr.evaluate.probes import label_probes
 from msr.evaluate.sensitivity import sensitivity
-from msr.evaluate.style import drawn, style_draw, style_probes, style_scores, style_targets
+from msr.evaluate.style import (
+    drawn,
+    pair_scores,
+    style_draw,
+    style_probes,
+    style_scores,
+    style_targets,
+)
 
 __all__ = [
     "STREAM",
@@ -31,6 +38,7 @@ __all__ = [
     "embed_views",
     "label_probes",
     "linear_probe",
+    "pair_scores",
     "plain",
     "probes",
     "readable",

@@ -143,23 +143,33 @@ def style_probes(
 def style_scores(views: Views, fit: Drawn, held_out: Drawn) -> dict[str, dict[str, float]]:
     """Return {space: {target: R²}} of probes fitted on one draw and scored on another.
 
-    Each target, such as brightness, crop_x or flip, is predicted from the PAIR of plain and
-    augmented view, given as the plain features and their change. A target that is partly visible
-    without the plain image is also predicted from the augmented view alone, as `<target>_alone`.
-    Settings of the probe as in `probes.regress`; of a pair, the directions that change most lead
-    (`readers.changes`). joined is read through its parts too (`probes.nested`).
+    Each target, such as brightness, crop_x or flip, is predicted from the pair of plain and
+    augmented view (`pair_scores`). A target that is partly visible without the plain image is also
+    predicted from the augmented view alone, as `<target>_alone`. Settings of the probe as in
+    `probes.regress`; joined is read through its parts too (`probes.nested`).
     """
     visible = {name for t in views.query.transforms.values() for name in t.visible}
     alone = {name: y for name, y in fit.targets.items() if name in visible}
-    pair, single = {}, {}
+    single = {}
+    for space in fit.view:
+        view = fit.view[space], alone, held_out.view[space], held_out.targets
+        single[space] = many(*view, each=fit.each)
+    views_of = nested(single)
+    return {
+        space: row | {f"{name}_alone": score for name, score in views_of[space].items()}
+        for space, row in pair_scores(fit, held_out).items()
+    }
+
+
+def pair_scores(fit: Drawn, held_out: Drawn) -> dict[str, dict[str, float]]:
+    """Return {space: {target: R²}} of probes that see both views, as the first and the change.
+
+    Settings as in `probes.regress`; the directions that change most lead (`readers.changes`).
+    joined is read through its parts too (`probes.nested`).
+    """
+    pair = {}
     for space in fit.view:
         pairs = fit.pair(space), fit.targets, held_out.pair(space), held_out.targets
         order = changes(*fit.both(space)) if np.isfinite(pairs[0]).all() else None
         pair[space] = many(*pairs, each=fit.each, order=order)
-        view = fit.view[space], alone, held_out.view[space], held_out.targets
-        single[space] = many(*view, each=fit.each)
-    pairs_of, views_of = nested(pair), nested(single)
-    return {
-        space: row | {f"{name}_alone": score for name, score in views_of[space].items()}
-        for space, row in pairs_of.items()
-    }
+    return nested(pair)

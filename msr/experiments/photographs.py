@@ -20,7 +20,9 @@ from msr.report.metrics import Table
 from msr.views import Views
 
 MAIN, PLAIN, LIGHT, BOUND = "default", price.PLAIN, price.LIGHT, price.BOUND  # tables
-PAIRED = (MAIN, "flips apart", PLAIN)  # cells that are also read from two views of an image
+APART = "flips apart"
+PAIRED = (MAIN, APART, PLAIN)  # cells that are also read from two views of an image …
+OF_TWO = ", two views"  # … and what is added to the names of their tables
 prepare = price.prepare
 # what the page reads of a record
 KEYS = ("tables", "about", "content", "styles", "studies", "tasks", "params", "seconds", "commit")
@@ -93,7 +95,7 @@ def overview(record: dict[str, Any]) -> tuple[Table, list[str]]:
     return rows, [*content, *near, *record["styles"]]
 
 
-def two_views(record: dict[str, Any]) -> tuple[Table, list[str]]:
+def of_two_views(record: dict[str, Any]) -> tuple[Table, list[str]]:
     """Return what spaces tell of two views' difference, by target, and the targets.
 
     The rows are h and the spaces of our network, then the crop space of the one with flips apart,
@@ -101,9 +103,9 @@ def two_views(record: dict[str, Any]) -> tuple[Table, list[str]]:
     table.
     """
     found = record["tables"]
-    rows = dict(found.get(f"{MAIN}, two views", {}))
-    for cell, spaces in (("flips apart", ("crop", "joined")), (PLAIN, ("h",))):
-        table = found.get(f"{cell}, two views", {})
+    rows = dict(found.get(f"{MAIN}{OF_TWO}", {}))
+    for cell, spaces in ((APART, ("crop", "joined")), (PLAIN, ("h",))):
+        table = found.get(f"{cell}{OF_TWO}", {})
         rows |= {f"{cell}: {space}": table[space] for space in spaces if space in table}
     return rows, [name for name in record["styles"] if all(name in row for row in rows.values())]
 
@@ -133,7 +135,7 @@ def run(config: Parameters) -> dict[str, Any]:
     metrics.add("inputs", [setup.inputs(config.seed)])
     pairs = relative.measured(setup, {name: cells[name] for name in PAIRED if name in cells}, seeds)
     for name, of_two in pairs.items():
-        metrics.add(f"{name}, two views", of_two)
+        metrics.add(f"{name}{OF_TWO}", of_two)
     kinds = judged(setup, config, metrics)
     metrics.record |= {
         "about": sentences.made_by(config.NAME, config.profile, setup.facts()),

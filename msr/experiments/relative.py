@@ -17,7 +17,7 @@ from msr.experiments import several
 from msr.experiments.price import Cell, vary
 from msr.experiments.setup import ImageRun, Row, Setup
 
-SECOND = 500  # added to a run's seed for the draws of this probe, which no other probe has
+SECOND = 500  # added to a run's seed for these draws: far from those of its other probes
 
 
 def measured(
@@ -42,15 +42,14 @@ def one(setup: Setup, name: str, cell: Cell, seed: int) -> dict[str, Row]:
 def relative(setup: Setup, run: ImageRun) -> dict[str, Row]:
     """Return {space: {target: held-out R²}} of what the second of two views has more of.
 
-    Each image is augmented twice, as for style probes, and a target such as crop_y or brightness is
-    its value of the second view minus that of the first, predicted from the features of both. (So a
-    target that is an angle by its sine and cosine is left out.) Settings as in
-    `evaluate.style_scores`.
+    Each image is augmented twice, with the settings of the style probes, and a target such as
+    crop_y or brightness is its value of the second view minus that of the first, predicted from the
+    features of both. (So a target that is an angle by its sine and cosine is left out.) Settings of
+    the probe as in `evaluate.pair_scores`.
     """
     sides = (setup.readable(split) for split in (setup.train_probe, setup.val_probe))
     fit, held_out = (two_views(run, split, part, setup.workers) for part, split in enumerate(sides))
-    table = evaluate.style_scores(run.views, fit, held_out)
-    return {space: {name: row[name] for name in fit.targets} for space, row in table.items()}
+    return evaluate.pair_scores(fit, held_out)
 
 
 def two_views(run: ImageRun, images: Images, part: int, num_workers: int = 0) -> Drawn:

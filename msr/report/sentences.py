@@ -175,6 +175,25 @@ def hidden_sentences(table: Table, factors: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def pairs_sentences(
+    two: Table, main: Table, space: str, rows: Sequence[str], targets: Sequence[str]
+) -> str:
+    """Say how well differences of two views are told, beside what the plain image and a view tell.
+
+    two: {row: {target: cell}} of two augmented views, with the rows `space` and `rows`. main: the
+    table of a space from plain image and view. The two are not compared by a verdict: a difference
+    has another variance than what it is the difference of.
+    """
+    lines = []
+    for name in targets:
+        others = ", ".join(f"{code(row)} {show(two[row][name])}" for row in rows)
+        lines.append(
+            f"- *{words(name)}*: from two views {code(space)} predicts {show(two[space][name])} "
+            f"(with the plain image {show(main[space][name])}), {others}."
+        )
+    return "\n".join(lines)
+
+
 def task_promises(kinds: Table, spaces: Sequence[str]) -> str:
     """Say for each kind of task that has a space of its own whether that space leads the others.
 

@@ -1,12 +1,14 @@
 """Copies to a GPU: in which stream each runs, and who waits for it. The GPU here is a pretence."""
 
 from contextlib import contextmanager
+from functools import cache
 
 import pytest
 import torch
 
+from msr.data import ahead
+from msr.data.ahead import sent_ahead
 from msr.data.squashed import Squashed
-from msr.data.upload import uploaded
 
 GPU = torch.device("cuda")
 
@@ -44,6 +46,7 @@ def said(monkeypatch):
         now.pop()
 
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream(said, "copies"))
+    monkeypatch.setattr(ahead, "stream", cache(ahead.stream.__wrapped__))
     monkeypatch.setattr(torch.cuda, "stream", stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream(said, now[-1]))
     monkeypatch.setattr(Pixels, "said", said, raising=False)
@@ -60,30 +63,41 @@ STEP = ["copied in copies", "computes waits for copies", "used by computes"]
 
 def test_each_copy_has_its_own_stream_and_the_step_waits_for_it(said):
     batches = [images(1), images(2), images(3)]
-    for batch, sent in zip(batches, uploaded(batches, GPU), strict=True):
+    for batch, sent in zip(batches, sent_ahead(batches, GPU), strict=True):
         assert sent is batch
         said.append("step")
     assert said == [*STEP, "step"] * 3
 
 
+def test_all_epochs_share_one_stream(said, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        torch.cuda, "Stream", lambda device: made.append(device) or Stream(said, "")
+    )
+    for _ in range(3):
+        list(sent_ahead([images()], GPU))
+    assert made == [GPU]
+
+
 def test_no_batch_is_asked_for_before_the_step_of_the_last(said):
     """The copy of a batch is queued behind nothing but copies, so there is no need to."""
     asked = []
-    found = uploaded((asked.append(i) or images() for i in range(3)), GPU)
+    found = sent_ahead((asked.append(i) or images() for i in range(3)), GPU)
     next(found)
     assert asked == [0]
 
 
 def test_aspects_of_whole_photographs_are_kept_as_well(said):
     squashed = Squashed(images(), torch.ones(2).as_subclass(Pixels))
-    (sent,) = uploaded([squashed], GPU)
+    (sent,) = sent_ahead([squashed], GPU)
     assert isinstance(sent, Squashed)
     assert said == [STEP[0], STEP[0], STEP[1], STEP[2], STEP[2]]
 
 
 def test_on_a_cpu_there_are_no_streams(said):
     batches = [torch.ones(1, 3, 4, 4), torch.zeros(2, 3, 4, 4)]
-    assert all(a is b for a, b in zip(uploaded(batches, torch.device("cpu")), batches))
+    found = sent_ahead(batches, torch.device("cpu"))
+    assert all(a is b for a, b in zip(batches, found, strict=True))
     assert said == []
 
 
@@ -92,7 +106,7 @@ def test_what_arrives_on_a_gpu_is_what_was_sent():
     batches = [torch.randint(0, 256, (64, 3, 96, 96), dtype=torch.uint8) for _ in range(30)]
     busy = torch.rand(2048, 2048, device="cuda")
     sums = []
-    for sent in uploaded((batch.pin_memory() for batch in batches), GPU):
+    for sent in sent_ahead((batch.pin_memory() for batch in batches), GPU):
         for _ in range(5):
             busy = (busy @ busy).clamp(0, 1)  # the step before is still computed
         sums.append(sent.long().sum())
