@@ -54,7 +54,7 @@ def test_the_quick_profile_finds_the_studies_that_it_shows(page):
     experiment = {"numerical": numerical, "sprites": sprites}[page]
     config = experiment.Parameters(**given)
     if page == "sprites":
-        config = sprites.plan(config.change(device="cpu")).config
+        config = sprites.planned(config.change(device="cpu")).config
     found = kept.read(config)
     assert config.kept_studies and found
     assert set(STUDIES[page].split(",")) <= set(found["tables"])
