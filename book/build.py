@@ -81,7 +81,13 @@ def parameters(name: str, profile: str, extra: dict) -> dict:
 
 
 def check(extra: dict) -> None:
-    """End the program with a line if no notebook has one of these parameters."""
+    """End the program with a line if no notebook has one of these parameters.
+
+    Likewise if a notebook and its .py differ, one of which was edited.
+    """
+    for name in notebooks():
+        if not code.in_step(ROOT / "book" / f"{name}.ipynb"):
+            sys.exit(f"book/{name}.py and book/{name}.ipynb differ; run `make sync`")
     known = set().union(*(declared(ROOT / "book" / f"{name}.ipynb") for name in notebooks()))
     for name in sorted(extra.keys() - known):
         choices = ", ".join(sorted(known))
@@ -157,9 +163,7 @@ def execute(
     digest = fingerprint(name, params)
     if unchanged(name, profile, digest):
         print(f"{name}: unchanged, reusing {out.relative_to(ROOT)}", flush=True)
-        page = code.with_text_of(notebook(name), json.loads(out.read_text()))
-        out.write_text(json.dumps(page, indent=1))
-        return out
+        return texted(name, json.loads(out.read_text()), out)
     trained = "seeds" in declared(ROOT / "book" / f"{name}.ipynb")
     if trained and "out_dir" not in extra:
         made = {"profile": profile, "given": extra, "code": trains(name)}
@@ -167,12 +171,18 @@ def execute(
     start, fresh = time.perf_counter(), out.with_suffix(".running.ipynb")
     print(f"{name}: executing with profile {profile}{clock.begins(name)} …", flush=True)
     run(ROOT / "book" / f"{name}.ipynb", fresh, params)
-    out.write_text(json.dumps(code.tidied(json.loads(fresh.read_text())), indent=1))
+    texted(name, code.tidied(json.loads(fresh.read_text())), out)
     fresh.unlink()
     stamp.write_text(digest)
     took = time.perf_counter() - start
     clock.ended(name, took)
     print(f"{name}: {took:.0f} s", flush=True)
+    return out
+
+
+def texted(name: str, executed: dict, out: Path) -> Path:
+    """Write an executed notebook with the text that the notebook of this name has now."""
+    out.write_text(json.dumps(code.with_text_of(notebook(name), executed), indent=1))
     return out
 
 

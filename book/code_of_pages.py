@@ -9,10 +9,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jupytext
 from IPython.core.inputtransformer2 import TransformerManager
 
 PACKAGES = ("msr", "benchmarks")  # of the checkout, which notebooks import
 INJECTED = "injected-parameters"  # papermill's tag
+
+
+def in_step(notebook: Path) -> bool:
+    """Return whether a notebook has the cells of the .py beside it, or there is none."""
+    script = notebook.with_suffix(".py")
+    if not script.exists():
+        return True
+    both = [
+        [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in book.cells]
+        for book in map(jupytext.read, (notebook, script))
+    ]
+    return both[0] == both[1]
 
 
 def sources(book: dict[str, Any]) -> list[str]:

@@ -385,6 +385,8 @@ height |= {
     "content 10, six styles": replace(apart, latents=many, **rising),
     "content 5, style 5": replace(apart, latents=several, **rising),
 }
+
+# %%
 if shows:
     high = old["height"]
     display(Markdown(kept.made_by(longer, kept.STUDIES)))

@@ -27,15 +27,11 @@ NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_no_outputs_and_in_step(path):
-    notebook, script = jupytext.read(path), jupytext.read(path.with_suffix(".py"))
+    notebook = jupytext.read(path)
     code = [c for c in notebook.cells if c.cell_type == "code"]
     assert all(not c.outputs and c.execution_count is None for c in code)
     assert "papermill" not in notebook.metadata
-    cells = [
-        [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in book.cells]
-        for book in (notebook, script)
-    ]
-    assert cells[0] == cells[1], "run `make sync`"
+    assert code_of_pages.in_step(path), "run `make sync`"
     assert sum("parameters" in c.metadata.get("tags", []) for c in code) == 1
 
 
@@ -244,6 +240,8 @@ def test_runs_are_kept_until_something_changes(tiny_book, capsys):
     assert run(epochs=4)[0] and not run(epochs=4)[0]
     (tiny_book / "msr" / "a.py").write_text("x = 2\n")
     assert run(epochs=4)[0]
+    page = out.read_bytes()
+    assert not run(epochs=4)[0] and out.read_bytes() == page, "or the site would be rendered again"
     with pytest.raises(Exception, match="AssertionError"):
         run(fail=True)
     assert "8 smoke" in out.read_text(), "a failed run must leave the last good one"
@@ -260,6 +258,18 @@ def test_unknown_names_say_so(tiny_book, monkeypatch):
         SystemExit, match="unknown profile 'fast'; choose smoke, quick, standard, paper"
     ):
         build.main()
+
+
+def test_an_edited_script_is_not_passed_over(tiny_book, monkeypatch):
+    """Its notebook is what is executed; without a line the edit would silently do nothing."""
+    monkeypatch.setattr(build, "notebooks", lambda: ["n"])
+    path = tiny_book / "book" / "n.ipynb"
+    jupytext.write(jupytext.read(path), path.with_suffix(".py"), fmt="py:percent")
+    build.check({})
+    script = path.with_suffix(".py").read_text()
+    path.with_suffix(".py").write_text(script + "\n# %% [markdown]\n# A new sentence.\n")
+    with pytest.raises(SystemExit, match="n.py and book/n.ipynb differ; run `make sync`"):
+        build.check({})
 
 
 def test_nothing_asks_another_server():
