@@ -177,22 +177,26 @@ display(Markdown(sentences.sprites_promises(strong, names, setup.views.homes(fac
 # here.)
 
 # %%
-table = {name: strong[name] for name in ("h", "content")}
-table |= metrics.add("seen", [seen.seen(setup, run) for run in runs])
-display(plots.heatmap(table, columns=factors))
 home = setup.views.homes(factors)
 styles = [name for name in factors if home.get(name, "content") != "content"]
-display(Markdown(sentences.hidden_sentences(table, styles)))
+
+
+def told(plain, views):
+    """Show what is known of plain sprites, and what their views tell."""
+    table = {name: plain[name] for name in ("h", "content")} | views
+    display(plots.heatmap(table, columns=factors))
+    display(Markdown(sentences.hidden_sentences(table, styles)))
+
+
+told(strong, metrics.add("seen", [seen.seen(setup, run) for run in runs]))
 
 # %%
 longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
 old = longer["tables"] if longer else {}
 shows = bool(longer) and config.kept_studies  # the studies of that run, in place of shorter ones
 if longer:
-    table = {name: old["strong"][name] for name in ("h", "content")} | old["seen"]
     display(Markdown(kept.made_by(longer)))
-    display(plots.heatmap(table, columns=factors))
-    display(Markdown(sentences.hidden_sentences(table, styles)))
+    told(old["strong"], old["seen"])
 
 # %% [markdown]
 # A sprite that was enlarged has softer edges than one that was shrunk, so a view of whatever drawn

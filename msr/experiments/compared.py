@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 
@@ -77,12 +76,11 @@ def earlier(setup: Setup, cells: Mapping[str, Cell], path: str) -> dict[str, rep
             "this notebook with the same studies, or '' to make one"
         )
     own = here.deciding | {name: getattr(here, name) for name in CHECKED}
-    for name, value in json.loads(json.dumps(own, default=str)).items():
-        if params.get(name) != value:
-            raise ValueError(
-                f"reference '{path}' has {name} = {params.get(name)}, and this run {value}; give "
-                "both the same, or '' to train"
-            )
+    for name in kept.differing(own, params):
+        raise ValueError(
+            f"reference '{path}' has {name} = {params.get(name)}, and this run {own[name]}; give "
+            "both the same, or '' to train"
+        )
     return tables
 
 

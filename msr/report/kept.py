@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,10 +39,15 @@ def read(config: Record) -> dict[str, Any] | None:
     found = json.loads(path.read_text())
     params = found["params"]
     beside = {name: getattr(config, name) for name in TRAINING if hasattr(config, name)}
-    asked = json.loads(json.dumps(config.deciding | beside, default=str))
-    own = {name: value for name, value in asked.items() if name not in SMALLER.split()}
+    asked = {k: v for k, v in (config.deciding | beside).items() if k not in SMALLER.split()}
     longer = any(params[n] > getattr(config, n) for n in LENGTH if n in params)
-    return found if longer and own.items() <= params.items() else None
+    return found if longer and not differing(asked, params) else None
+
+
+def differing(asked: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """Return the names of the parameters `asked` whose values those of a record do not have."""
+    plain = json.loads(json.dumps(dict(asked), default=str))
+    return [name for name, value in plain.items() if name not in params or params[name] != value]
 
 
 def content(path: Path) -> dict[str, Any]:
