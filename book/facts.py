@@ -6,6 +6,7 @@ python book/facts.py
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import footprint
@@ -67,7 +68,18 @@ def speed():
     )
 
 
-TEXTS = {"choices": choices, "presets": presets, "speed": speed, **footprint.TEXTS}
+def recipes():
+    """How to add a group, a family, a dataset or a page: that part of CONTRIBUTING.md.
+
+    Its links lead to files of the repository, which the site does not have.
+    """
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    part = re.search(r"(?<=\n## Recipes\n).*?(?=\n## )", text, re.DOTALL)[0]
+    return re.sub(r"\[([^]]+)\]\((?!http)[^)]+\)", r"`\1`", part).strip()
+
+
+TEXTS = {"choices": choices, "presets": presets, "speed": speed, "recipes": recipes}
+TEXTS |= footprint.TEXTS
 
 
 def filled(page):

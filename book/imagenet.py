@@ -97,6 +97,7 @@ metrics = Metrics("imagenet", setup.config.model_dump(), setup.device, config.ou
 display(Markdown(sentences.made_by("imagenet", config.profile, setup.facts())))
 
 # %% [markdown]
+# (views-share)=
 # ## What each view shares
 #
 # Each image is augmented several times. The **query** draws all its parameters, $t$. **Key 0**
@@ -176,8 +177,8 @@ drawn = setup.views.targets()
 labels, styles = tables.columns(main, drawn, hidden=("x", "y"))
 if labels:
     display(plots.heatmap(main, columns=labels, title="labels and factors"))
-if setup.val.labels:
-    few = len(setup.train_probe), len(setup.train)
+few = len(setup.train_probe), len(setup.train)
+if setup.val.labels and few[0] < few[1]:
     display(Markdown(sentences.small_probe(*few, field=config.linear_probe)))
 if config.linear_probe:
     field = metrics.add("linear", [setup.linear(run) for run in runs])

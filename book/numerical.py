@@ -154,14 +154,15 @@ let_in = metrics.add(
 display(Markdown(says.causal_sentences(let_in)))
 
 # %% [markdown]
+# (joint-or-separate)=
 # ## Joint or separate: the central claim
 #
 # The content is shared by *every* pair of views, so a style space gains nothing in alignment if it
 # leaves the content out. What keeps it out is that the spread is that of all spaces together: a
-# copy of the content adds nothing to the joint entropy. Here each run has a twin that differs in
-# `joint = False` alone: each space is spread by itself. The last layout gives every style space
-# room for its style and all of the content. That breaks A5, and even the joint spread then lets a
-# style space take some content: see [spaces of unknown size](sizes).
+# copy of the content lowers the joint entropy (an exact one to −∞). Here each run has a twin that
+# differs in `joint = False` alone: each space is spread by itself. The last layout gives every
+# style space room for its style and all of the content. That breaks A5, and even the joint spread
+# then lets a style space take some content: see [spaces of unknown size](sizes).
 
 # %%
 c, d = config.block_styles[0], len(config.block_styles)
@@ -196,6 +197,11 @@ latent_plots.known({side: measures.style_space(run, 1500) for side, run in one.i
 # %%
 display(plots.dots(copies, ["style", "leak"], less=["leak"]))
 display(Markdown(says.joint_sentences(copies)))
+if longer:
+    then = {side: old[side] for side in sides}
+    display(Markdown(kept.made_by(longer)))
+    display(plots.dots(then, ["style", "leak"], less=["leak"]))
+    display(Markdown(says.joint_sentences(then)))
 
 # %% [markdown]
 # ## Blocks of several dimensions
@@ -212,6 +218,7 @@ display(plots.heatmap(table, [*blocks.names, "joined"], columns))
 display(Markdown(says.given_content(table, its_styles)))
 
 # %% [markdown]
+# (counterexamples)=
 # ## Two counterexamples
 #
 # **A turn that content chooses** (equation {eq}`turn`). Take the perfect embedding, $z = (c, s)$,
@@ -260,6 +267,7 @@ tint = galleries.hue(np.where(square[:, 1] < 0.5, 0.9, 4.0))
 galleries.planes({"content": (square, tint), "wound": (wound(square), tint)})
 
 # %% [markdown]
+# (families)=
 # ## Four families, same data, same steps
 #
 # All results above use `entropy`, the theorem's objective made trainable. `vicreg` and `barlow`
@@ -346,7 +354,8 @@ display(plots.heatmaps({"one key shares nothing": dropped}, spaces, spaces))
 display(Markdown(says.study_sentences(studies, dropped, spaces[-1])))
 
 # %% [markdown]
-# ## The next height
+# (harder)=
+# ## Harder settings
 #
 # The main runs were easy: Gaussian latents, a mild square mixing, wide augmentation, styles that do
 # not depend on each other, sizes that are known. Each row below changes one of these. `elsewhere`

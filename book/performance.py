@@ -103,9 +103,9 @@ print(f"{case.name}: {speed_plots.times(row['ratio'])}, {row['ours']:.0f} views/
 # ## Losses
 #
 # A loss and its gradient. NT-Xent compares every view with every other. Its matrix of similarities
-# is never there as a whole: it is computed in blocks, each pair of blocks once, and again for the
-# gradient (`msr/losses/similarity.py`). Our Barlow Twins standardises for the alignment and for the
-# spread, lightly's once.
+# is never held in memory as a whole: it is computed in blocks, each pair of blocks once, and again
+# for the gradient (`msr/losses/similarity.py`). Our Barlow Twins standardises for the alignment and
+# for the spread, lightly's once.
 
 # %%
 speed_plots.ratios({"loss and gradient": part("losses")})

@@ -23,7 +23,7 @@
 # price comes from the method, which from its settings, and which is left.
 #
 # *For readers who doubt that style is free. It needs the table of [images](imagenet.ipynb). Next:
-# [photographs](photographs.ipynb), where the answer is less kind.*
+# [photographs](photographs.ipynb), where less of style can be kept.*
 
 # %% tags=["parameters", "hide-input"]
 data_dir = ""  # folder, shards, cifar10, …; empty: $IMAGENET_DIR, else shapes
@@ -148,6 +148,9 @@ display(Markdown(tables.compare(table, rival, labels + styles)))
 # - **sharing**: one key per image, cycling. (With `simclr` there is **denominator** as well:
 #   whether the spread also pushes apart two views of one image.)
 # - **epochs**: two and four times as many.
+#
+# "Separate spreads" is two changes, since it has no further spread of content either: its twin is
+# "no content spread" (see the next section).
 
 # %%
 panels = {}
@@ -163,6 +166,7 @@ display(Markdown(price_sentences.effect_sentences(effects)))
 display(Markdown(tables.verdicts(effects, less=["leak"])))
 
 # %% [markdown]
+# (one-spread)=
 # ## One spread for all, or one for each
 #
 # The one change that the theory forbids: give each space a spread of its own. All else is equal,
@@ -190,7 +194,9 @@ if all(tables_of.values()):
 # intervals. [What style costs](reproduction.ipynb) has the differences of all pages in one table.
 
 # %%
-display(Markdown(price_sentences.price_sentences(compared.prices(numbers))))
+prices = compared.prices(numbers)
+display(Markdown(price_sentences.price_sentences(prices)))
+display(Markdown(price_sentences.length_sentence(prices) or "No longer run to compare with."))
 longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
 if longer:
     old = compared.of_each_seed(longer["tables"]["everything"])

@@ -48,6 +48,8 @@ display(Markdown(reproduction.sentence(found)))
 # - **short run, cannot say**: not reproduced, by a run shorter than the reference;
 # - **not run**: the page shows a study of the reference instead of a short one of its own.
 #
+# The claims of the paper are tested in this book's form of its method: the family `entropy` (on
+# photographs `simclr`), content aligned over all its pairs, and on images a further spread of it.
 # Where a claim speaks of several numbers, the worst of them in each seed counts. "Should be" is
 # the bound; where a claim compares, the number is a difference. The ± is the half-width of the
 # interval, corrected over the claims of its notebook. "Stated by" names who says so; a theorem
@@ -60,22 +62,28 @@ for page, sides in found.items():
     display(Markdown(f"**[{reproduction.TITLES.get(page, page)}]({page}.ipynb)**\n\n{text}"))
 
 # %% [markdown]
+# (what-style-costs)=
 # ## What style costs
 #
 # Ours minus plain self-supervision, at equal views, in the reference runs: what both should know,
 # read from the backbone's features and from the content space (of plain self-supervision: from its
-# embedding), and what only ours is made to keep. Each line is corrected over its three numbers.
+# embedding), and what only ours is made to keep: accuracy, or R² of what was drawn. Each line is
+# corrected over its three numbers. (A page that compares more numbers corrects over those, so its
+# interval of the same difference is wider.)
 
 # %%
 display(Markdown(costs.costs()))
 
 # %% [markdown]
+# (reference-runs)=
 # ## The reference runs
 #
 # `make reproduce` makes them again, each by the notebook's defaults, in some hours on two CPU
 # cores, and writes the page anew. The photographs are not in the book: give the notebook a
 # `data_dir`. Those of the reference were folders, described on [their page](photographs.ipynb);
-# `-p data_dir cifar10` as it stands takes all of CIFAR-10.
+# `-p data_dir cifar10` as it stands takes all of CIFAR-10. "Minutes" are those of the notebook,
+# which does not train a network again that is there; "training" is the sum over its networks, two
+# of which trained at a time.
 
 # %%
 display(Markdown(reproduction.references()))

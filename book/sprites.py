@@ -232,7 +232,9 @@ vanilla = metrics.add("vanilla", [sprites.probe(setup, run) for run in plain])
 display(plots.heatmap(vanilla, ["h", "content"], factors, title="plain SSL"))
 if longer:
     display(Markdown(kept.made_by(longer)))
-    display(plots.heatmaps({"ours": old["strong"], "plain SSL": old["vanilla"]}, columns=factors))
+    rivals = {row: old["vanilla"][row] for row in ("h", "content")}
+    display(plots.heatmaps({"ours": old["strong"]}, columns=factors))
+    display(plots.heatmaps({"plain SSL": rivals}, columns=factors))
 
 # %% [markdown]
 # ## Style swap by retrieval
@@ -297,10 +299,10 @@ display(Markdown("Style swap, orientation from A:\n\n" + tables.table(apart)))
 # These runs are shorter than the main ones that they belong to, have one seed, and make one change
 # each: the strength of the augmentations (`shifted`: sprites are shifted, by as much as keeps them
 # in view, instead of put at a drawn place; `full_circle`: every angle, with two style spaces);
-# weights λ fixed or adaptive, and a further spread of content ({prf:ref}`prop-spread`); the family,
-# with its usual sizes and weights; one key per image, cycling (`paired`), with the same number of
-# views in all; a projector of their own for the styles; a network of strided convolutions without
-# max-pools.
+# weights λ fixed or adaptive, and a further spread, of the content space by itself
+# ({prf:ref}`prop-spread`); the family, with its usual sizes and weights; one key per image, cycling
+# (`paired`), with the same number of views in all; a projector of their own for the styles; a
+# network of strided convolutions without max-pools.
 #
 # The families other than `entropy` have spaces far wider than the factors need, and here little
 # training: with room to spare a space holds what it should not, as on the page on

@@ -169,6 +169,8 @@ def sorted_by_kind(name, some):
 of_kind = sorted_by_kind("kinds", runs)
 plain_of_kind = sorted_by_kind("vanilla_kinds", baseline) if baseline else {}
 display(Markdown(sentences.task_promises(of_kind, names)))
+if sentences.task_exceptions(main, kinds, names):
+    display(Markdown(sentences.task_exceptions(main, kinds, names)))
 
 # %% [markdown]
 # ## Against plain self-supervision

@@ -52,6 +52,7 @@ def test_a_missing_score_is_a_dash():
     assert tables.number(math.inf) == "inf"
     assert tables.show(table_of({"h": {"a": [0.1, NAN]}})["h"]["a"]) == "–"
     assert tables.difference(Verdict(NAN, math.inf, 3)) == "–"
+    assert tables.around(math.inf) == "" and tables.around(1.01) == " ± over 1"
     assert verdict.compared(Verdict(NAN, math.inf, 3)) == NO_SCORE
     assert verdict.promised(Verdict(NAN, math.inf, 1)) == NO_SCORE
     assert verdict.lower(Verdict(-0.5, 0.1, 3)) == "better"
@@ -125,6 +126,14 @@ def test_promises_of_missing_scores():
     text = sentences.task_promises(table, ["content", "spatial"])
     assert "*content* tasks: – from `content`, at most – from another space (`spatial`)" in text
     assert sentences.task_promises(table, ["content"]) == ""
+    kinds = {"a": "spatial", "content": "content", "none": "other"}
+    assert sentences.task_exceptions(table, kinds, ["content", "spatial"]) == ""
+    assert sentences.task_exceptions({}, {}, []) == ""
+    lost = sentences.pairs_sentences(table, table, "content", ["h"], ["a", "content"])
+    assert (
+        "- *content*: from two views `content` predicts – (with the plain image –), `h` –." in lost
+    )
+    assert sentences.pairs_sentences({}, {}, "", [], []) == ""
     some = table_of({"a": {"x": NAN}, "b": {"x": 0.1}})
     assert sentences.best_of(some, "x", ["a", "b"]) == "b"
 
@@ -217,6 +226,7 @@ def test_points_of_nothing_and_of_missing_scores():
 def test_sentences_on_prices_and_effects():
     assert price_sentences.spread_sentences({}, {}, ["content"], [], []) == ""
     assert price_sentences.price_sentences({}) == price_sentences.effect_sentences({}) == ""
+    assert price_sentences.length_sentence({}) == ""
     clear, unclear, none = Verdict(-0.2, 0.1, 3), Verdict(0.1, 0.2, 3), Verdict(NAN, math.inf, 3)
     found = {number: {"a": clear, "b": unclear} for number in price_sentences.WHAT}
     first, second, *_ = price_sentences.price_sentences(found).splitlines()
@@ -379,6 +389,7 @@ def test_galleries_of_nothing_and_of_one():
         galleries.planes({}),
         latent_plots.known({}),
         latent_plots.known({"joint": {"style": ([], [])}}),
+        latent_plots.known({"joint": {"style": ([1.0, 1.0], [1.0, 2.0])}}),
         latent_plots.spectra({}, {}),
         latent_plots.spectra({"content": [0.0, 0.0]}, {"content": 0}),
         galleries.planes({"none": (np.zeros((0, 2)), galleries.hue(np.zeros(0)))}),

@@ -220,6 +220,10 @@ def test_promises_of_tasks():
     assert ", as promised. From `joined` 0.95 ± 0.00, from `h` 0.95 ± 0.00." in appearance
     assert "0.60 ± 0.00 from another space (`content`)" in spatial
     assert "**not as promised**" in spatial and note == NOTE
+    kinds = {"spatial": "spatial", "appearance": "appearance"}
+    assert sentences.task_exceptions(table, kinds, SPACES).splitlines()[2:] == [
+        "- *spatial*: 0.60 ± 0.00 from `content`, 0.40 ± 0.00 from `spatial`."
+    ]
 
 
 def test_sensitivity_in_words():

@@ -13,6 +13,7 @@ import pytest
 from msr.experiments import compared
 from msr.experiments import price as price_cells
 from msr.report import kept, latent_sentences, price_sentences, sentences
+from msr.report import tables as all_tables
 from msr.report.verdict import NOTE
 
 SPACES = ["content", "appearance", "spatial"]
@@ -130,6 +131,14 @@ def test_verdicts_agree_with_their_numbers(page):
     tables = of(page)
     assert len(agree(PAGES[page](tables))) == VERDICTS[page]
     assert len(agree(PAGES[page](exchanged(tables)))) == VERDICTS[page]
+
+
+def test_the_length_of_training_is_said_with_the_numbers_of_the_table():
+    prices = compared.prices(compared.of_each_seed(of("price")["everything"]))
+    said = price_sentences.length_sentence(prices)
+    for setting in ("default", "epochs × 4"):
+        for number in ("h", "content"):
+            assert all_tables.difference(prices[number][setting]) in said
 
 
 def test_an_effect_is_named_only_if_its_interval_excludes_zero():

@@ -136,7 +136,7 @@ def prices(numbers: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Verdict]
         "default": ("default", PLAIN),
         "epochs × 4": ("epochs × 4", f"{PLAIN}, epochs × 4"),
         "half as wide": ("half as wide", f"{PLAIN}, half as wide"),
-        "plain of no further spread": ("default", LIGHT),
+        "against plain SSL without the further spread": ("default", LIGHT),
     }
     trained = {name: pair for name, pair in both.items() if set(pair) <= set(numbers)}
     return _differences(

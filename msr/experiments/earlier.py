@@ -26,6 +26,11 @@ from msr.train.checkpoint import differences
 from msr.views import Views
 
 DECIDING = ("network", "family")  # parts of config.json that networks in one table share
+# parameters of an experiment, beside those that a network shows, that say how it was trained
+CHOSEN = (
+    *("augmentation", "lambdas", "content_spread", "content_pairs", "joint", "paired"),
+    *("width", "hidden", "separate_style"),
+)
 SEEDED = re.compile(r"(spaces|vanilla)_seed(\d+)")  # the name of a run's folder
 
 
@@ -108,6 +113,8 @@ def read(asked: ImageParameters, where: str, device: torch.device) -> Earlier:
         )
     runs, baseline = ([run for run, _ in found[kind]] for kind in ("spaces", "vanilla"))
     trained = {n: v for n, v in record["training"].items() if n in type(asked).model_fields}
+    chosen = record.get("experiment") or {}
+    own |= {name: chosen[name] for name in CHOSEN if name in chosen}
     own |= trained | {"seeds": len(runs), "seed": min(run.seed for run in runs)}
     config = asked.change(**own)
     return Earlier(config, first.model.spaces, device, where, runs, baseline, record)

@@ -74,7 +74,8 @@ def record(config: Parameters) -> dict[str, Any]:
         return run(config)
     try:
         found = json.loads(kept.located(config.reference).read_text())
-        return {name: found[name] for name in KEYS}
+        shown = {name: found[name] for name in KEYS}
+        return shown | {"about": shown["about"].replace("This page ran", "The kept run was", 1)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"reference '{config.reference}' cannot be read ({error}); give the metrics.json of a "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from msr.report.metrics import Table
-from msr.report.tables import grid, number
+from msr.report.tables import around, grid, number
 from msr.report.verdict import Verdict, paired
 
 Place = tuple[str, str, str]  # a cell of a metrics file: table, row, column
@@ -85,8 +84,9 @@ class Judged:
 
         "–" if it was not run.
         """
-        half = "" if math.isinf(self.verdict.half) else f" ± {self.verdict.half:.2f}"
-        return number(float(np.mean(self.values))) + half if self.values else "–"
+        if not self.values:
+            return "–"
+        return number(float(np.mean(self.values))) + around(self.verdict.half)
 
 
 def judged(

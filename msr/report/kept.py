@@ -10,7 +10,7 @@ from typing import Any, Protocol
 ROOT = Path(__file__).resolve().parents[2]  # of the checkout
 RESULTS = ROOT / "results"
 LENGTH = ("epochs", "steps")
-STUDIES = "The studies of a longer run"  # how a line on them begins; see `made_by`
+STUDIES = "Studies that belong to a longer run"  # how a line on them begins; see `made_by`
 # beside what a record says decides, parameters of the training that another experiment has else
 TRAINING = ("batch_size", "optimizer", "lr", "weight_decay", "clip", "adaptive", "precision")
 # parameters that a short run has smaller: it is a small form of the same experiment

@@ -11,17 +11,25 @@ from numpy.typing import ArrayLike
 from msr.report.metrics import Table
 from msr.report.plots import COLORS, GRID, color, figure
 from msr.report.price_plots import front
+from msr.report.tables import number
 
 
 def known(rows: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]) -> Figure:
-    """Draw scatter plots, {row title: {panel title: (x [N], y [N])}}, a row of panels for each."""
+    """Draw scatter plots, {row title: {panel title: (x [N], y [N])}}, a row of panels for each.
+
+    y is a style space. Each panel says how much of it x explains, the squared correlation.
+    """
     columns = max((len(panels) for panels in rows.values()), default=0)
     fig, axes = figure(len(rows), columns, width=2.9, height=2.3)
     for line, (name, panels) in zip(axes, rows.items()):
         for axis, (title, (x, y)) in zip(line, panels.items()):
             axis.scatter(x, y, s=4, linewidths=0, alpha=0.5, color=COLORS["content"])
             axis.set(xticks=[], yticks=[], xlabel=title)
-        line[0].set_ylabel(name, fontweight="bold")
+            both = np.asarray([x, y], float)  # [2, N]
+            if both.shape[1] > 1 and both.std(axis=1).all():
+                share = number(float(np.corrcoef(both)[0, 1] ** 2))
+                axis.set_title(f"explains {share}", fontsize=9, loc="right")
+        line[0].set_ylabel(f"style space\n({name})", fontweight="bold")
     return fig
 
 

@@ -26,6 +26,8 @@ COLORS = {
 }
 SPARE = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 TINTS = (COLORS["content"], COLORS["appearance"], COLORS["spatial"], *SPARE)  # if not of spaces
+# the numbers that sum up a network, the same colour in every figure
+MEASURES = {"h": COLORS["h"], "content": COLORS["content"], "style": SPARE[0], "leak": SPARE[1]}
 GRID = "#dddddd"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -163,8 +165,8 @@ def dots(tables: Mapping[str, Table], targets: Sequence[str], less: Collection[s
     columns = max(1, min(3, len(tables)))
     fig, axes = figure(-(-len(tables) // columns), columns, width=3.3, height=2.5)
     for axis, (title, table) in zip(axes.flat, tables.items()):
-        for k, (target, tint) in enumerate(zip(targets, cycle(TINTS))):
-            cells = [row[target] for row in table.values()]
+        for k, (target, spare) in enumerate(zip(targets, cycle(TINTS))):
+            cells, tint = [row[target] for row in table.values()], MEASURES.get(target, spare)
             axis.errorbar(
                 [cell["value"] for cell in cells],
                 np.arange(len(cells)) + (k - (len(targets) - 1) / 2) * 0.18,

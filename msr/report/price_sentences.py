@@ -34,6 +34,20 @@ def price_sentences(prices: Verdicts) -> str:
     return "\n".join([*lines, "", NOTE]) if lines else ""
 
 
+def length_sentence(prices: Verdicts, short: str = "default", long: str = "epochs × 4") -> str:
+    """Say how ours minus plain self-supervision changes with the length of training, in content.
+
+    prices: as in `price_sentences`. Empty if one of the two settings was not trained.
+    """
+    if not {short, long} <= set(prices.get("h", {})):
+        return ""
+    moves = " and ".join(
+        f"{WHAT[n]} from {difference(prices[n][short])} to {difference(prices[n][long])}"
+        for n in ("h", "content")
+    )
+    return f"With four times the epochs the difference goes in {moves}."
+
+
 def effect_sentences(effects: Verdicts) -> str:
     """Return what each single change did, by the numbers that it changed clearly.
 

@@ -211,6 +211,24 @@ def task_promises(kinds: Table, spaces: Sequence[str]) -> str:
     return _noted(lines)
 
 
+def task_exceptions(table: Table, kinds: Mapping[str, str], spaces: Sequence[str]) -> str:
+    """Name the single tasks in which another space scores higher than that of their kind.
+
+    table: {space: {task: accuracy}}; kinds: {task: the space that should lead}. The means over
+    seeds are compared, without a verdict. Empty if there are none.
+    """
+    lines = []
+    for task, kind in kinds.items():
+        best = best_of(table, task, spaces) if kind in spaces else kind
+        if best != kind and table[best][task]["value"] > table[kind][task]["value"]:
+            lines.append(
+                f"- *{words(task)}*: {show(table[best][task])} from `{best}`, "
+                f"{show(table[kind][task])} from `{kind}`."
+            )
+    head = "Single tasks in which another space has the higher mean:"
+    return "\n".join([head, "", *lines]) if lines else ""
+
+
 def best_of(table: Table, target: str, spaces: Sequence[str]) -> str:
     """Return the space with the highest mean score on a target; one without a score comes last."""
     scores = {space: table[space][target]["value"] for space in spaces}

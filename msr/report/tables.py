@@ -34,8 +34,17 @@ def show(cell: Cell, digits: int = 2) -> str:
 
 def difference(verdict: Verdict) -> str:
     """Return a signed mean difference as text, with ± the half-width of its interval, if any."""
-    half = "" if math.isinf(verdict.half) else f" ± {verdict.half:.2f}"
-    return number(verdict.mean, plus=True) + half
+    return number(verdict.mean, plus=True) + around(verdict.half)
+
+
+def around(half: float) -> str:
+    """Return the half-width of an interval as text, with ±; empty if it is infinite.
+
+    Scores differ by 1 at most, so of a wider interval, as two seeds give, no more is said.
+    """
+    if math.isinf(half):
+        return ""
+    return " ± over 1" if half > 1 else f" ± {half:.2f}"
 
 
 def words(target: str) -> str:
