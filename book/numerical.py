@@ -106,7 +106,8 @@ spaces = whole.names
 training_plots.curves([run.log for run in runs["independent"]], spaces)
 
 # %% [markdown]
-# (An "epoch" on these axes is 100 steps.)
+# (An "epoch" on these axes is 100 steps. On the right the curves run from the first step to the
+# last.)
 #
 # ## Each space encodes its own block
 #

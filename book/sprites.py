@@ -144,7 +144,10 @@ galleries.views(originals, Normalise().undo(batch), titles, shares)
 # ## Training
 #
 # The loop and the objective are those of [the experiment on images](imagenet.ipynb); by default the
-# family (the form of the loss) is `entropy`, the theorem's objective made trainable.
+# family (the form of the loss) is `entropy`, the theorem's objective made trainable. Each space's
+# *misalignment* is how far apart the query and its key lie in that space: 0 where they agree, 1
+# where they have nothing to do with each other. The *spread* of all spaces together is minus their
+# joint entropy. On the right one is drawn against the other, from the first step to the last.
 
 # %%
 runs, plain = several.trained(setup, config.all_seeds, plain=True, probe=sprites.probe)
