@@ -170,24 +170,27 @@ speed_plots.ratios({"a step, against plain SSL": paired})
 # %% [markdown]
 # ## Threads, ranks and memory
 #
-# More threads for the views, and for a whole step, against one; as many ranks of one thread each,
-# which train together; and what a step needs in memory as its batch grows (below 1: more memory
-# than with the smallest batch).
+# More threads for the views, and for a whole step, against one; and as many ranks of one thread
+# each, which train together:
 
 # %%
-smallest = f": of {memory.BATCHES[0]}"
 against_one = part("threads", end=": one") | part("ranks", end=": one")
-panels = {"more threads or ranks, against one": against_one}
-more = f"memory, against {memory.BATCHES[0]} images"
-panels |= {more: part("memory", "a step of ", smallest)}
-speed_plots.ratios({title: rows for title, rows in panels.items() if rows})
+if against_one:
+    display(speed_plots.ratios({"more threads or ranks, against one": against_one}))
 
 # %% [markdown]
-# And the spread of `simclr` with its gradient, in blocks and with its whole matrix:
+# What a step needs in memory as its batch grows; and the spread of `simclr` with its gradient, in
+# blocks and with its whole matrix:
 
 # %%
+least = memory.BATCHES[0]
+lines = []
+for name, row in part("memory", "a step of ", f": of {least}").items():
+    more = row["ours"] / row["theirs"]
+    lines.append(f"- {name}: {row['ours']:.0f} MiB, {more:.1f} times that of {least}")
 for name, row in part("memory", "simclr, ", ": whole matrix").items():
-    print(f"{name}: {row['ours']:.0f} MiB, whole matrix {row['theirs']:.0f} MiB")
+    lines.append(f"- {name}: {row['ours']:.0f} MiB, whole matrix {row['theirs']:.0f} MiB")
+display(Markdown("\n".join(lines) or "Memory was not measured."))
 
 # %% [markdown]
 # ## Limitations
