@@ -105,8 +105,8 @@ def fingerprint(name: str, params: dict) -> str:
     the networks of another notebook depends on its metrics, and one that judges all results on
     those of every notebook, kept or made in this build.
     """
-    source = "\n".join(sources(name))
-    values = [params, os.environ.get("IMAGENET_DIR", ""), source]
+    cells = sources(name)
+    source, values = "\n".join(cells), [params, os.environ.get("IMAGENET_DIR", ""), cells]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     needed = code.needed(source, ROOT)
     digest.update(code.meaning_of(needed, ROOT).encode())
@@ -163,15 +163,16 @@ def execute(
     digest = fingerprint(name, params)
     if unchanged(name, profile, digest):
         print(f"{name}: unchanged, reusing {out.relative_to(ROOT)}", flush=True)
-        return texted(name, json.loads(out.read_text()), out)
+        return texted(notebook(name), json.loads(out.read_text()), out)
     trained = "seeds" in declared(ROOT / "book" / f"{name}.ipynb")
     if trained and "out_dir" not in extra:
         made = {"profile": profile, "given": extra, "code": trains(name)}
         keep(ROOT / params["out_dir"], out, made, reuse)
     start, fresh = time.perf_counter(), out.with_suffix(".running.ipynb")
+    book = notebook(name)  # as it is now: it may be edited while it runs
     print(f"{name}: executing with profile {profile}{clock.begins(name)} …", flush=True)
     run(ROOT / "book" / f"{name}.ipynb", fresh, params)
-    texted(name, code.tidied(json.loads(fresh.read_text())), out)
+    texted(book, code.tidied(json.loads(fresh.read_text())), out)
     fresh.unlink()
     stamp.write_text(digest)
     took = time.perf_counter() - start
@@ -180,9 +181,9 @@ def execute(
     return out
 
 
-def texted(name: str, executed: dict, out: Path) -> Path:
-    """Write an executed notebook with the text that the notebook of this name has now."""
-    out.write_text(json.dumps(code.with_text_of(notebook(name), executed), indent=1))
+def texted(book: dict, executed: dict, out: Path) -> Path:
+    """Write an executed notebook with the text of `book`, the notebook that it was."""
+    out.write_text(json.dumps(code.with_text_of(book, executed), indent=1))
     return out
 
 

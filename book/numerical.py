@@ -42,7 +42,7 @@ seed = 20  # seed of the first run; the others take the next ones
 precision = "float32"  # float32, bf16, or auto: bf16 where it is faster
 fresh = False  # set aside earlier runs in out_dir and train again
 study_steps = 0  # training steps of each run in a study; 0: a third of steps
-kept_studies = False  # of a short run: show the studies of the run that is kept
+kept_studies = False  # in a short run: show the studies of the kept run, train none
 block_content = 4  # dimensions of content where styles have several dimensions
 block_styles = [2, 2]  # dimensions of each style in that experiment
 noise = 1.0  # standard deviation of the noise that augmentation adds to a style
@@ -190,7 +190,7 @@ latent_plots.known({side: measures.style_space(run, 1500) for side, run in one.i
 # %% [markdown]
 # One style space of the first seed, one point per sample: above with the joint spread, below with
 # the separate one. On the left the space against its style, on the right against the content, in
-# the direction of content that it follows most.
+# the direction of content that it follows most. Above a panel stands the squared correlation.
 #
 # In the numbers below, `leak` is the mean R² over the dimensions of content, and a style space of
 # one dimension has room for about one of them. So where content has three, a third is a full copy.
@@ -219,7 +219,7 @@ display(plots.heatmap(table, [*blocks.names, "joined"], columns))
 display(Markdown(says.given_content(table, its_styles)))
 
 # %% [markdown]
-# (counterexamples)=
+# (two-counterexamples)=
 # ## Two counterexamples
 #
 # **A turn that content chooses** (equation {eq}`turn`). Take the perfect embedding, $z = (c, s)$,

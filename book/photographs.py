@@ -183,8 +183,8 @@ if apart:
 # ## From two views
 #
 # Who sees one view alone often cannot say where it was cut, but two views of one image can be laid
-# over each other. Here the spaces of two augmented views, without the plain image, predict by how
-# much the second has more of what was drawn: R² of the difference of their crops' places and sizes,
+# over each other. Here the spaces of two augmented views, without the plain image, predict the
+# difference between them in what was drawn: R² of the difference of their crops' places and sizes,
 # and of the factors of their colours. The last rows are the crop space and all spaces together of
 # the network with flips apart, and the $h$ of plain self-supervision.
 #

@@ -196,7 +196,8 @@ if all(tables_of.values()):
 # %%
 prices = compared.prices(numbers)
 display(Markdown(price_sentences.price_sentences(prices)))
-display(Markdown(price_sentences.length_sentence(prices) or "No longer run to compare with."))
+if price_sentences.length_sentence(prices):
+    display(Markdown(price_sentences.length_sentence(prices)))
 longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
 if longer:
     old = compared.of_each_seed(longer["tables"]["everything"])

@@ -46,10 +46,11 @@ display(Markdown(reproduction.sentence(found)))
 # - **differs**: it lies on the other side;
 # - **cannot say**: it contains the bound, or there is one seed;
 # - **short run, cannot say**: not reproduced, by a run shorter than the reference;
-# - **not run**: the page shows a study of the reference instead of a short one of its own.
+# - **not run**: the page shows the reference's numbers and has none of its own.
 #
 # The claims of the paper are tested in this book's form of its method: the family `entropy` (on
-# photographs `simclr`), content aligned over all its pairs, and on images a further spread of it.
+# photographs `simclr`), content aligned over all its pairs and, but for sprites and latents, a
+# further spread of the content space.
 # Where a claim speaks of several numbers, the worst of them in each seed counts. "Should be" is
 # the bound; where a claim compares, the number is a difference. The ± is the half-width of the
 # interval, corrected over the claims of its notebook. "Stated by" names who says so; a theorem

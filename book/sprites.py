@@ -77,7 +77,7 @@ continuous = False  # draw factors and hue from continuous ranges, not from a gr
 npz = ""  # path of the original dSprites file; empty: sprites are rendered
 probe_images = 4000  # sprites to fit probes on, and as many held-out ones to score on
 study_epochs = 0  # epochs of each run in a study; 0: a quarter of epochs
-kept_studies = False  # of a short run: show the studies of the run that is kept
+kept_studies = False  # in a short run: show the studies of the kept run, train none
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -302,7 +302,7 @@ display(Markdown("Style swap, orientation from A:\n\n" + tables.table(apart)))
 # These runs are shorter than the main ones that they belong to, have one seed, and make one change
 # each: the strength of the augmentations (`shifted`: sprites are shifted, by as much as keeps them
 # in view, instead of put at a drawn place; `full_circle`: every angle, with two style spaces);
-# weights λ fixed or adaptive, and a further spread, of the content space by itself
+# weights λ fixed or adaptive, and a further spread of the content space by itself
 # ({prf:ref}`prop-spread`); the family, with its usual sizes and weights; one key per image, cycling
 # (`paired`), with the same number of views in all; a projector of their own for the styles; a
 # network of strided convolutions without max-pools.

@@ -284,6 +284,12 @@ def test_nothing_asks_another_server():
 # ------------------------------------------------------------------------- pages made from the code
 
 
+def test_the_recipes_on_the_site_link_to_no_file_of_the_repository():
+    text = build.facts.recipes()
+    assert "A loss family." in text and "a page" in text
+    assert not re.search(r"\]\((?!http)", text)
+
+
 def test_every_module_stands_on_the_library_page_once():
     page = api.page()
     names = re.findall(r"^\.\. automodule:: ([\w.]+)$", page, re.M)

@@ -52,7 +52,9 @@ def test_a_missing_score_is_a_dash():
     assert tables.number(math.inf) == "inf"
     assert tables.show(table_of({"h": {"a": [0.1, NAN]}})["h"]["a"]) == "–"
     assert tables.difference(Verdict(NAN, math.inf, 3)) == "–"
-    assert tables.around(math.inf) == "" and tables.around(1.01) == " ± over 1"
+    assert tables.around(Verdict(0.5, 1.01, 2)) == " ± over 1"
+    assert tables.around(Verdict(2.3, 1.01, 2)) == " ± 1.01"
+    assert tables.around(Verdict(0.5, math.inf, 1)) == ""
     assert verdict.compared(Verdict(NAN, math.inf, 3)) == NO_SCORE
     assert verdict.promised(Verdict(NAN, math.inf, 1)) == NO_SCORE
     assert verdict.lower(Verdict(-0.5, 0.1, 3)) == "better"

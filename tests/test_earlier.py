@@ -56,6 +56,13 @@ def test_networks_are_read_whatever_the_other_parameters(there, monkeypatch):
     assert "no verdicts" not in text and "left out" not in text
 
 
+def test_how_they_were_trained_is_in_their_parameters(there):
+    """So that the page finds a kept run of the same experiment."""
+    trained, config = imagenet_setup(width=8, out_dir="").config, prepared(there).config
+    for name in ("augmentation", "lambdas", "content_spread", "width", "hidden", "batch_size"):
+        assert getattr(config, name) == getattr(trained, name), name
+
+
 def test_networks_that_the_page_beside_them_did_not_have_are_left_out(there, tmp_path):
     """An earlier page had more seeds, one of them unfinished; the last one had seed 0 alone."""
     shutil.copytree(there, tmp_path / "r")

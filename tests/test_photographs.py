@@ -64,6 +64,7 @@ def test_the_run_of_the_book():
     assert all(cell["n"] >= 3 for cell in record["tables"][experiment.MAIN]["h"].values())
     assert set(record["tasks"].values()) == {"content", "appearance", "spatial"}
     assert len(experiment.of_two_views(record)[0]) == 8
+    assert record["about"].startswith("**The kept run was on the images in")
 
 
 REFERENCE = experiment.Parameters().reference

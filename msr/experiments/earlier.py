@@ -29,7 +29,7 @@ DECIDING = ("network", "family")  # parts of config.json that networks in one ta
 # parameters of an experiment, beside those that a network shows, that say how it was trained
 CHOSEN = (
     *("augmentation", "lambdas", "content_spread", "content_pairs", "joint", "paired"),
-    *("width", "hidden", "separate_style"),
+    *("width", "hidden", "separate_style", "temperature", "loss_settings", "init"),
 )
 SEEDED = re.compile(r"(spaces|vanilla)_seed(\d+)")  # the name of a run's folder
 
@@ -113,8 +113,9 @@ def read(asked: ImageParameters, where: str, device: torch.device) -> Earlier:
         )
     runs, baseline = ([run for run, _ in found[kind]] for kind in ("spaces", "vanilla"))
     trained = {n: v for n, v in record["training"].items() if n in type(asked).model_fields}
-    chosen = record.get("experiment") or {}
-    own |= {name: chosen[name] for name in CHOSEN if name in chosen}
+    chosen = record.get("experiment")
+    if isinstance(chosen, dict):  # else a record that msr did not write
+        own |= {name: chosen[name] for name in CHOSEN if name in chosen}
     own |= trained | {"seeds": len(runs), "seed": min(run.seed for run in runs)}
     config = asked.change(**own)
     return Earlier(config, first.model.spaces, device, where, runs, baseline, record)

@@ -48,7 +48,7 @@ class Parameters(Common):
         0, "training steps of each run in a study; 0: a third of steps", ge=0
     )
     kept_studies: bool = parameter(
-        False, "of a short run: show the studies of the run that is kept", decides=False
+        False, "in a short run: show the studies of the kept run, train none", decides=False
     )
     block_content: Whole = parameter(
         4, "dimensions of content where styles have several dimensions", ge=1

@@ -76,7 +76,7 @@ def record(config: Parameters) -> dict[str, Any]:
         found = json.loads(kept.located(config.reference).read_text())
         shown = {name: found[name] for name in KEYS}
         return shown | {"about": shown["about"].replace("This page ran", "The kept run was", 1)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"reference '{config.reference}' cannot be read ({error}); give the metrics.json of a "
             "run of this notebook, or data_dir, to make one"

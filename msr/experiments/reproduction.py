@@ -101,9 +101,9 @@ def headline(page: str) -> str:
     one = first[0]
     what = "a difference of " if one.claim.against else ""
     return (
-        f"```{{admonition}} In one line\n{one.claim.text}: {what}**{one.number}** (95 % interval) "
-        f"in the long run that is kept with the book. Claimed: {claims.bound(one.claim)}; "
-        f"{one.words}. "
+        f"```{{admonition}} In one line\n{one.claim.text}: {what}**{one.number}** (corrected 95 % "
+        f"interval) in the long run that is kept with the book. Claimed: "
+        f"{claims.bound(one.claim)}; {one.words}. "
         "[All claims and numbers](reproduction.ipynb).\n```"
     )
 

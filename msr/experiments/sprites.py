@@ -86,7 +86,7 @@ class Parameters(ImageParameters):
         0, "epochs of each run in a study; 0: a quarter of epochs", decides=False, ge=0
     )
     kept_studies: bool = parameter(
-        False, "of a short run: show the studies of the run that is kept", decides=False
+        False, "in a short run: show the studies of the kept run, train none", decides=False
     )
 
     @field_validator("strength")

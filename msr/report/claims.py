@@ -86,7 +86,7 @@ class Judged:
         """
         if not self.values:
             return "–"
-        return number(float(np.mean(self.values))) + around(self.verdict.half)
+        return number(float(np.mean(self.values))) + around(self.verdict)
 
 
 def judged(

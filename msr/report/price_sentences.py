@@ -41,11 +41,11 @@ def length_sentence(prices: Verdicts, short: str = "default", long: str = "epoch
     """
     if not {short, long} <= set(prices.get("h", {})):
         return ""
-    moves = " and ".join(
-        f"{WHAT[n]} from {difference(prices[n][short])} to {difference(prices[n][long])}"
+    moves = ", and ".join(
+        f"{difference(prices[n][long])} for {WHAT[n]} (before: {difference(prices[n][short])})"
         for n in ("h", "content")
     )
-    return f"With four times the epochs the difference goes in {moves}."
+    return f"After four times the epochs the difference is {moves}."
 
 
 def effect_sentences(effects: Verdicts) -> str:

@@ -34,17 +34,19 @@ def show(cell: Cell, digits: int = 2) -> str:
 
 def difference(verdict: Verdict) -> str:
     """Return a signed mean difference as text, with ± the half-width of its interval, if any."""
-    return number(verdict.mean, plus=True) + around(verdict.half)
+    return number(verdict.mean, plus=True) + around(verdict)
 
 
-def around(half: float) -> str:
-    """Return the half-width of an interval as text, with ±; empty if it is infinite.
+def around(verdict: Verdict) -> str:
+    """Return the half-width of a verdict's interval as text, with ±; empty if it has none.
 
-    Scores differ by 1 at most, so of a wider interval, as two seeds give, no more is said.
+    Accuracies differ by 1 at most, so of an interval that is wider and contains zero, as two seeds
+    give, no more is said.
     """
-    if math.isinf(half):
+    if math.isinf(verdict.half):
         return ""
-    return " ± over 1" if half > 1 else f" ± {half:.2f}"
+    wide = verdict.half > 1 and not verdict.sign
+    return " ± over 1" if wide else f" ± {verdict.half:.2f}"
 
 
 def words(target: str) -> str:
