@@ -33,6 +33,7 @@ import code_of_pages as code
 import facts
 from clock import Clock
 from msr.experiments import reproduction
+from msr.report import kept
 from plain import plain
 from reading import for_reading
 
@@ -101,9 +102,10 @@ def fingerprint(name: str, params: dict) -> str:
     """Return a digest of what an executed page depends on.
 
     These are the code of the notebook and all that it imports from this checkout, its parameters,
-    $IMAGENET_DIR, the files that it names, and the results that are kept of it. A page that uses
-    the networks of another notebook depends on its metrics, and one that judges all results on
-    those of every notebook, kept or made in this build.
+    $IMAGENET_DIR, the files that it names, and the results that are kept of it, where these are of
+    a longer run, which the page may show. A page that uses the networks of another notebook depends
+    on its metrics, and one that judges all results on those of every notebook, kept or made in this
+    build.
     """
     cells = sources(name)
     source, values = "\n".join(cells), [params, os.environ.get("IMAGENET_DIR", ""), cells]
@@ -112,13 +114,22 @@ def fingerprint(name: str, params: dict) -> str:
     digest.update(code.meaning_of(needed, ROOT).encode())
     texts = [v for key, v in params.items() if key != "out_dir" and isinstance(v, str) and v]
     given = [ROOT / text for text in texts if len(text) < 200]
-    results = [ROOT / "results" / f"{name}.json", *(p / "metrics.json" for p in given)]
+    results = [path / "metrics.json" for path in given]
+    results += [ROOT / "results" / f"{name}.json"] if longer(name, params) else []
     if JUDGING in needed:
         made = (ROOT / params["out_dir"]).parent.glob("*/metrics.json")
         results = [*(ROOT / "results").iterdir(), *made]
     for path in sorted({*code.files(source, ROOT), *given, *results}):
         digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
+
+
+def longer(name: str, params: dict) -> bool:
+    """Return whether a longer run of a notebook is kept than that by these parameters."""
+    found = kept.content(ROOT / "results" / f"{name}.json").get("params", {})
+    known = papermill.inspect_notebook(str(ROOT / "book" / f"{name}.ipynb"))
+    own = {n: params.get(n, plain(known[n]["default"], n)) for n in kept.LENGTH if n in known}
+    return any(found.get(n, 0) > length for n, length in own.items())
 
 
 def notebook(name: str) -> dict:

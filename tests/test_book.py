@@ -150,7 +150,7 @@ def test_a_page_depends_on_the_numbers_that_are_kept_with_the_book(tiny_book):
     (tiny_book / "results").mkdir()
     (tiny_book / "results" / "a.json").write_text("{}")
     assert build.fingerprint("n", {}) == before, "of another page"
-    (tiny_book / "results" / "n.json").write_text("{}")
+    (tiny_book / "results" / "n.json").write_text('{"params": {"epochs": 9}}')
     assert build.fingerprint("n", {}) != before
 
 
@@ -200,6 +200,16 @@ def test_what_a_page_depends_on():
     assert {Path("msr/train/__main__.py"), Path("msr/experiments/launch.py")} <= set(found)
     named = code_of_pages.files('x = "results/photographs.json"; y = "no/file.json"; z = 3', ROOT)
     assert named == [ROOT / "results" / "photographs.json"]
+
+
+def test_only_pages_of_shorter_runs_depend_on_what_is_kept(tiny_book):
+    """Or keeping what a book has made, as `make reproduce` does, would make its pages again."""
+    (tiny_book / "results").mkdir()
+    kept, digests = tiny_book / "results" / "n.json", []
+    for commit in ("a", "b"):
+        kept.write_text(json.dumps({"params": {"epochs": 3}, "commit": commit}))
+        digests.append([build.fingerprint("n", {"epochs": n}) for n in (2, 3)])
+    assert digests[0][0] != digests[1][0] and digests[0][1] == digests[1][1]
 
 
 def test_a_cell_that_is_no_python_is_named(tiny_book):
