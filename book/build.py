@@ -127,6 +127,8 @@ def fingerprint(name: str, params: dict) -> str:
 def longer(name: str, params: dict) -> bool:
     """Return whether a longer run of a notebook is kept than that by these parameters."""
     found = kept.content(ROOT / "results" / f"{name}.json").get("params", {})
+    if not found:
+        return False
     known = papermill.inspect_notebook(str(ROOT / "book" / f"{name}.ipynb"))
     own = {n: params.get(n, plain(known[n]["default"], n)) for n in kept.LENGTH if n in known}
     return any(found.get(n, 0) > length for n, length in own.items())
