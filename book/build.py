@@ -131,7 +131,7 @@ def longer(name: str, params: dict) -> bool:
         return False
     known = papermill.inspect_notebook(str(ROOT / "book" / f"{name}.ipynb"))
     own = {n: params.get(n, plain(known[n]["default"], n)) for n in kept.LENGTH if n in known}
-    return any(found.get(n, 0) > length for n, length in own.items())
+    return kept.longer(found, own)
 
 
 def notebook(name: str) -> dict:

@@ -175,7 +175,7 @@ display(Markdown(tables.verdicts(compared.effects(default, changed), less=["leak
 # The spaces with flips apart:
 
 # %%
-apart = found.get("flips apart", {})
+apart = found.get(photographs.APART, {})
 if apart:
     display(plots.heatmap(apart, columns=columns))
 
@@ -197,8 +197,9 @@ two, differences = photographs.of_two_views(record)
 place = photographs.homes(record).get("crop_y", "")
 if two:
     display(plots.heatmap(two, columns=differences))
-    crop = [name for name in differences if name.startswith("crop") and place in two]
-    others = [row for row in two if row.endswith("h") or row.startswith(photographs.APART)]
+if place in two:
+    crop = [name for name in differences if name.startswith("crop")]
+    others = ["h", *(row for row in two if row not in main)]
     display(Markdown(sentences.pairs_sentences(two, main, place, others, crop)))
 
 # %% [markdown]

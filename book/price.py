@@ -195,9 +195,8 @@ if all(tables_of.values()):
 
 # %%
 prices = compared.prices(numbers)
-display(Markdown(price_sentences.price_sentences(prices)))
-if price_sentences.length_sentence(prices):
-    display(Markdown(price_sentences.length_sentence(prices)))
+said = price_sentences.price_sentences(prices), price_sentences.length_sentence(prices)
+display(Markdown("\n\n".join(said)))
 longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
 if longer:
     old = compared.of_each_seed(longer["tables"]["everything"])

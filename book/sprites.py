@@ -235,9 +235,8 @@ vanilla = metrics.add("vanilla", [sprites.probe(setup, run) for run in plain])
 display(plots.heatmap(vanilla, ["h", "content"], factors, title="plain SSL"))
 if longer:
     display(Markdown(kept.made_by(longer)))
-    rivals = {row: old["vanilla"][row] for row in ("h", "content")}
-    display(plots.heatmaps({"ours": old["strong"]}, columns=factors))
-    display(plots.heatmaps({"plain SSL": rivals}, columns=factors))
+    display(plots.heatmap(old["strong"], columns=factors, title="ours"))
+    display(plots.heatmap(old["vanilla"], ["h", "content"], factors, title="plain SSL"))
 
 # %% [markdown]
 # ## Style swap by retrieval

@@ -168,9 +168,8 @@ def sorted_by_kind(name, some):
 
 of_kind = sorted_by_kind("kinds", runs)
 plain_of_kind = sorted_by_kind("vanilla_kinds", baseline) if baseline else {}
-display(Markdown(sentences.task_promises(of_kind, names)))
-if sentences.task_exceptions(main, kinds, names):
-    display(Markdown(sentences.task_exceptions(main, kinds, names)))
+said = sentences.task_promises(of_kind, names), sentences.task_exceptions(main, kinds, names)
+display(Markdown("\n\n".join(said)))
 
 # %% [markdown]
 # ## Against plain self-supervision

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.pipeline import make_pipeline
@@ -170,18 +171,10 @@ class Looks(torch.nn.Module):
         return z, z
 
 
-class Red(torch.nn.Module):
-    """A network of one space: the view's own red level."""
-
-    spaces = Spaces(("content",), (1,))
-
-    def __init__(self):
-        super().__init__()
-        self.unused = torch.nn.Parameter(torch.zeros(1))
-
-    def forward(self, x):
-        z = x[:, :1].mean((2, 3))
-        return z, z
+def red(x):
+    """The view's own red level, as h and as content."""
+    z = x[:, :1].mean((2, 3))
+    return z, z
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +227,7 @@ def test_sensitivity_by_hand():
     ]
     views = Views(Pipeline(quiet), groups=("appearance", "spatial"))
     images = torch.full((4000, 3, 8, 8), 100, dtype=torch.uint8)
-    table = sensitivity(Red(), views, images)
+    table = sensitivity(tiny.Seen(red), views, images)
     assert table["content"]["appearance"] == pytest.approx(1, abs=0.06)
     assert table["content"]["spatial"] == 0
 
@@ -243,7 +236,7 @@ def test_sensitivity_by_hand():
 def test_a_space_that_never_changes_is_not_sensitive(scale_free):
     images = torch.full((20, 3, 8, 8), 100, dtype=torch.uint8)
     views = Views(Pipeline([HorizontalFlip(), Normalise()]), groups=("spatial",))
-    table = sensitivity(Red(), views, images, scale_free=scale_free)
+    table = sensitivity(tiny.Seen(red), views, images, scale_free=scale_free)
     assert table["content"] == {"spatial": 0.0}
 
 

@@ -1,5 +1,6 @@
 """A run small enough for tests: rendered images of 16 pixels, a narrow network, three spaces."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,20 @@ from msr.views import Views
 
 SIZE = 16
 SPACES = Spaces.of(("appearance", "spatial"), (6, 3, 3))
+
+
+class Seen(torch.nn.Module):
+    """A network of one space whose h and z are a known function of the views."""
+
+    spaces = Spaces(("content",), (1,))
+
+    def __init__(self, function: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]):
+        super().__init__()
+        self.function = function  # of x [B, 3, S, S]: h and z, each [B, 1]
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.function(x)
 
 
 def images() -> Images:

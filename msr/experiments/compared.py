@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -55,9 +56,23 @@ def measured(
     """
     for name, cell in cells.items():
         enough(setup.train, vary(setup, name, **cell.changes).config.batch_size)
+    return of_cells(setup, one, cells, seeds)
+
+
+def of_cells(
+    setup: Setup,
+    function: Callable[..., Any],
+    cells: Mapping[str, Cell],
+    seeds: Sequence[int],
+    what: str = "",
+) -> dict[str, list[Any]]:
+    """Return {cell: the result of `function(setup, name, cell, seed)` for each seed}.
+
+    As many at once as `several.mapped` says. what: comes before the names in the display.
+    """
     jobs = [(name, cell, seed) for name, cell in cells.items() for seed in seeds]
-    names = [f"{name}, seed {seed}" for name, _, seed in jobs]
-    done = iter(several.mapped(setup, one, jobs, names))
+    names = [f"{what}{name}, seed {seed}" for name, _, seed in jobs]
+    done = iter(several.mapped(setup, function, jobs, names))
     return {name: [next(done) for _ in seeds] for name in cells}
 
 
@@ -76,9 +91,9 @@ def earlier(setup: Setup, cells: Mapping[str, Cell], path: str) -> dict[str, rep
             "this notebook with the same studies, or '' to make one"
         )
     own = here.deciding | {name: getattr(here, name) for name in CHECKED}
-    for name in kept.differing(own, params):
+    for name, value in kept.differing(own, params).items():
         raise ValueError(
-            f"reference '{path}' has {name} = {params.get(name)}, and this run {own[name]}; give "
+            f"reference '{path}' has {name} = {params.get(name)}, and this run {value}; give "
             "both the same, or '' to train"
         )
     return tables

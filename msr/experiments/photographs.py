@@ -20,7 +20,7 @@ from msr.report.metrics import Table
 from msr.views import Views
 
 MAIN, PLAIN, LIGHT, BOUND = "default", price.PLAIN, price.LIGHT, price.BOUND  # tables
-APART = "flips apart"
+APART = price.APART
 PAIRED = (MAIN, APART, PLAIN)  # cells that are also read from two views of an image …
 OF_TWO = ", two views"  # … and what is added to the names of their tables
 prepare = price.prepare

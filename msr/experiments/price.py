@@ -18,7 +18,7 @@ from msr.models import RESNETS
 from msr.report.price_sentences import LITTLE, OURS
 
 Changes = dict[str, Any]  # {parameter: value}
-PLAIN, BOUND = "plain SSL", "trained on labels"
+PLAIN, BOUND, APART = "plain SSL", "trained on labels", "flips apart"
 LIGHT = f"{PLAIN}, no further spread"
 
 
@@ -137,7 +137,7 @@ def sharing(setup: Setup) -> dict[str, Changes]:
         at = c.groups.index("spatial") + 1  # of its size and its weight
         flips = max(1, c.sizes[at] // 4)
         weights = weights_of(setup)
-        found["flips apart"] = {
+        found[APART] = {
             "groups": groups,
             "sizes": [*c.sizes[: at + 1], flips, *c.sizes[at + 1 :]],
             "lambdas": [*weights[: at + 1], weights[at], *weights[at + 1 :]],

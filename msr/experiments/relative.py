@@ -13,7 +13,7 @@ import torch
 from msr import evaluate
 from msr.data import Images
 from msr.evaluate.style import Drawn
-from msr.experiments import several
+from msr.experiments import compared
 from msr.experiments.price import Cell, vary
 from msr.experiments.setup import ImageRun, Row, Setup
 
@@ -27,10 +27,7 @@ def measured(
 
     The cells are those of `compared.measured`, which has trained them; none is trained on labels.
     """
-    jobs = [(name, cell, seed) for name, cell in cells.items() for seed in seeds]
-    names = [f"two views, {name}, seed {seed}" for name, _, seed in jobs]
-    done = iter(several.mapped(setup, one, jobs, names))
-    return {name: [next(done) for _ in seeds] for name in cells}
+    return compared.of_cells(setup, one, cells, seeds, "two views, ")
 
 
 def one(setup: Setup, name: str, cell: Cell, seed: int) -> dict[str, Row]:

@@ -40,14 +40,19 @@ def read(config: Record) -> dict[str, Any] | None:
     params = found["params"]
     beside = {name: getattr(config, name) for name in TRAINING if hasattr(config, name)}
     asked = {k: v for k, v in (config.deciding | beside).items() if k not in SMALLER.split()}
-    longer = any(params[n] > getattr(config, n) for n in LENGTH if n in params)
-    return found if longer and not differing(asked, params) else None
+    lengths = {name: getattr(config, name) for name in LENGTH if hasattr(config, name)}
+    return found if longer(params, lengths) and not differing(asked, params) else None
 
 
-def differing(asked: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
-    """Return the names of the parameters `asked` whose values those of a record do not have."""
+def longer(params: Mapping[str, Any], lengths: Mapping[str, int]) -> bool:
+    """Return whether a record of these parameters is of a longer run than one of `lengths`."""
+    return any(params[name] > n for name, n in lengths.items() if name in params)
+
+
+def differing(asked: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the parameters `asked`, as plain data, that a record has not or has else."""
     plain = json.loads(json.dumps(dict(asked), default=str))
-    return [name for name, value in plain.items() if name not in params or params[name] != value]
+    return {name: v for name, v in plain.items() if name not in params or params[name] != v}
 
 
 def content(path: Path) -> dict[str, Any]:
