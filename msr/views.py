@@ -17,8 +17,6 @@ from msr import dist
 from msr.augment import Params, Pipeline
 from msr.data.squashed import Batch, parts
 
-CACHE = 2**20  # floats that a CPU augments at a time
-
 
 class Views:
     """The query and its keys: `views(images, generator)` is [V, B, C, S, S] with V = M + 2.
@@ -138,7 +136,7 @@ class Views:
         """Return the views [V, B, C, S, S] of images [B, C, H, W] by given parameters.
 
         params: for each view {transform: {parameter: [B, …]}}. The views of one pipeline go through
-        it together, on a CPU in pieces that fit into its cache.
+        it together.
         """
         views: dict[int, torch.Tensor] = {}
         for pipeline in dict.fromkeys(self.appliers[: len(params)]):
@@ -196,21 +194,14 @@ def augmented(pipeline: Pipeline, images: Batch, params: list[dict[str, Params]]
         },
         pixels.device,
     )
-    n, out = len(params), []
-    piece = len(pixels)
-    if pixels.device.type == "cpu":
-        piece = max(1, CACHE // (n * pixels[0].numel()))
-    for start in range(0, len(pixels), piece):
-        part = slice(start, start + piece)
-        x = to_float(pixels[part]).repeat(n, 1, 1, 1)  # [V * images, C, H, W]
-        own = {
-            name: {k: v[:, part].flatten(0, 1) for k, v in draws.items()}
-            for name, draws in joined.items()
-        }
-        x, own = pipeline.unsquash(x, own, None if aspect is None else aspect[part].repeat(n))
-        x = pipeline.apply(x, own, inplace=True)
-        out.append(x.view(n, -1, *x.shape[1:]))
-    return torch.cat(out, dim=1)
+    n, device = len(params), pixels.device
+    own = {
+        name: {k: v.flatten(0, 1) for k, v in draws.items()} for name, draws in joined.items()
+    }  # [V * B, …]
+    which = torch.arange(len(pixels), device=device).repeat(n)
+    pixels, own = pipeline.unsquash(pixels, own, aspect, which)
+    x = pipeline.apply(pixels, own, which=which)
+    return x.view(n, -1, *x.shape[1:])
 
 
 def upload(view: dict[str, Params], device: torch.device) -> dict[str, Params]:
@@ -240,8 +231,3 @@ def where(mask: torch.Tensor, a: Params, b: Params) -> Params:
 def rows(view: dict[str, Params], part: slice) -> dict[str, Params]:
     """Return the parameters of the images in `part`, {transform: {parameter: [n, …]}}."""
     return {name: {k: v[part] for k, v in draws.items()} for name, draws in view.items()}
-
-
-def to_float(images: torch.Tensor) -> torch.Tensor:
-    """Return images of any shape, uint8 or float in [0, 1], as float32 in [0, 1]."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()

@@ -149,10 +149,29 @@ def warp(
 
 def warped(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Params]) -> torch.Tensor:
     """Return what `warp` does, with every image resampled, also where no transform is on."""
-    padding, own = transforms[0].padding, transforms[0].centre == "mass"
+    theta = composed(x, transforms, params)
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    padding = transforms[0].padding
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+
+
+def composed(
+    x: torch.Tensor,
+    transforms: Sequence[Affine],
+    params: Sequence[Params],
+    which: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the maps [B, 2, 3] from the result of several transforms back to images x.
+
+    They map coordinates from −1 to 1, as `affine_grid` needs it. x: [N, C, H, W]. which: the image
+    of each row of parameters [B]; None if N = B.
+    """
+    own = transforms[0].centre == "mass"
     centre = mass_centre(x) if own else x.new_zeros(len(x), 2)
     sized = own and any(transform.reads_size for transform in transforms)
     covariance = mass_covariance(x, centre) if sized else x.new_zeros(len(x), 2, 2)
+    if which is not None:
+        centre, covariance = centre[which], covariance[which]
     A, at = torch.eye(2, device=x.device), centre
     for transform, p in zip(transforms, params, strict=True):
         size = (A @ covariance * A).sum(dim=(1, 2)).sqrt()  # √trace(A C Aᵀ)
@@ -164,9 +183,7 @@ def warped(x: torch.Tensor, transforms: Sequence[Affine], params: Sequence[Param
     side = constant((x.shape[3], x.shape[2]), x.device)  # W, H
     back = torch.linalg.inv_ex(A).inverse * (side[None, None, :] / side[None, :, None])
     offset = 2 * (centre[:, :, None] - back @ at[:, :, None])  # shares of the side -> [-1, 1]
-    theta = torch.cat([back, offset], dim=2)  # output -> input
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    return torch.cat([back, offset], dim=2)  # output -> input
 
 
 class Rotation(Affine):

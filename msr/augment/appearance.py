@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 
-from msr.augment.base import Params, Transform, changed, column, constant, uniform, within
+from msr.augment.base import Kernel, Params, Transform, changed, column, constant, uniform, within
 from msr.augment.colours import jittered, luma, shift_hue
+from msr.augment.kernels import appearance as kernels
 
 FAINT = -40.0  # least exponent of a kernel: denormal numbers would take ten times as long
+CPU = torch.device("cpu")
 FULL_CIRCLE = 0.5  # a shift of hue by up to half a turn either way reaches every hue
 
 
@@ -64,6 +67,11 @@ class ColorJitter(Transform):
         on = params["hue"] != 0
         return changed(x, on, lambda x, p: shift_hue(x, p["hue"]), params, inplace=True)
 
+    def kernel(self, params: Params, shape: Sequence[int]) -> Kernel | None:
+        factors = torch.stack([params[k] for k in ("brightness", "contrast", "saturation")], 1)
+        turns = params["hue"] if self.hue else torch.zeros_like(params["hue"])
+        return Kernel(kernels.jitter, (factors, turns)) if shape[0] == 3 else None
+
     def targets(self, params: Params) -> Params:
         """Return the three factors [n], and the hue as an angle [n] in radians.
 
@@ -94,6 +102,9 @@ class Greyscale(Transform):
 
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
         return luma(x).repeat(1, 3, 1, 1)
+
+    def kernel(self, params: Params, shape: Sequence[int]) -> Kernel | None:
+        return Kernel(kernels.greyscale) if shape[0] == 3 else None
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -129,6 +140,10 @@ class GaussianBlur(Transform):
         x = (padded.flatten(1, 2) @ cols.mT).view(x.shape)
         return rows[:, None] @ F.pad(x, (0, 0, down, down), mode="reflect")
 
+    def kernel(self, params: Params, shape: Sequence[int]) -> Kernel | None:
+        weights = [gaussian(params["sigma"], self.radius(n)) for n in shape[1:]]
+        return Kernel(kernels.blur, weights)
+
     @property
     def changes(self) -> tuple[str, ...]:
         return ("texture",)
@@ -145,12 +160,18 @@ def band(sigma: torch.Tensor, radius: int, n: int) -> torch.Tensor:
     Row i holds a Gaussian that is centred at i + radius, of standard deviation sigma [B], and sums
     to 1.
     """
-    tap = torch.arange(-radius, radius + 1, device=sigma.device)
-    exponent = -0.5 * (tap / sigma[:, None]) ** 2
-    kernel = torch.softmax(exponent.clamp(min=FAINT), dim=1)  # [B, taps]
-    row = F.pad(kernel, (0, n))  # its repetition fills a matrix that is wider by one: a band
+    row = F.pad(
+        gaussian(sigma, radius), (0, n)
+    )  # its repetition fills a matrix that is wider by one: a band
     width = n + 2 * radius
     return row.repeat(1, n)[:, : n * width].view(len(sigma), n, width)
+
+
+def gaussian(sigma: torch.Tensor, radius: int) -> torch.Tensor:
+    """Return Gaussians [B, 2 · radius + 1] of standard deviation sigma [B], which sum to 1."""
+    tap = torch.arange(-radius, radius + 1, device=sigma.device)
+    exponent = -0.5 * (tap / sigma[:, None]) ** 2
+    return torch.softmax(exponent.clamp(min=FAINT), dim=1)
 
 
 class Solarise(Transform):
@@ -166,6 +187,9 @@ class Solarise(Transform):
 
     def change(self, x: torch.Tensor, params: Params) -> torch.Tensor:
         return torch.lerp(x, 1 - x, (x >= self.threshold).to(x.dtype))  # exact, as weights are 0, 1
+
+    def kernel(self, params: Params, shape: Sequence[int]) -> Kernel | None:
+        return Kernel(kernels.solarise, [constant([self.threshold], CPU)])
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -223,6 +247,9 @@ class Expose(Transform):
         scale = {"by": self.least / peak}
         return changed(x, dark, lambda x, p: x * column(p["by"]), scale, inplace)
 
+    def kernel(self, params: Params, shape: Sequence[int]) -> Kernel | None:
+        return Kernel(kernels.expose, [constant([self.least], CPU)])
+
 
 class Normalise(Transform):
     """Map x to (x − mean) / std per channel, by default ImageNet's; nothing is drawn."""
@@ -249,6 +276,11 @@ class Normalise(Transform):
         mean, std = self._columns(x.device)
         fits = x.dtype == torch.float32 and x.shape[1] == len(self.mean)
         return (x.sub_(mean) if inplace and fits else x - mean).div_(std)
+
+    def kernel(self, params: Params, shape: Sequence[int]) -> Kernel | None:
+        fits = shape[0] == len(self.mean)  # else PyTorch broadcasts them
+        both = [constant(v, CPU)[None] for v in (self.mean, self.std)]  # [1, C]
+        return Kernel(kernels.normalise, both) if fits else None
 
     def undo(self, x: torch.Tensor) -> torch.Tensor:
         """Return normalised images [..., C, H, W] as float in [0, 1], on the CPU: for figures."""

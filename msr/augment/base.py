@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 Params = dict[str, torch.Tensor]
+
+
+class Kernel(NamedTuple):
+    """A function of `kernels`, and what it needs to know of each image.
+
+    numbers: float32 [B, …], or [1, …] where all images have the same.
+    """
+
+    run: Callable
+    numbers: Sequence[torch.Tensor] = ()
 
 
 class Transform:
@@ -18,6 +28,9 @@ class Transform:
     needs to know: the groups it belongs to, what a style probe can predict of its draw (`targets`,
     `visible`, `in_probe`), which factors of an image it changes and hides, and which of its
     attributes only matter when it draws (`strengths`). Nowhere else are transforms listed by name.
+
+    It may also have a compiled `kernel`, with which a pipeline does on a CPU what `apply` does. A
+    subclass that overrides `change` or `apply` has none, unless it writes one of its own.
 
     p: the probability that an image is changed at all. Raises ValueError outside [0, 1].
     """
@@ -34,6 +47,11 @@ class Transform:
         if not 0 <= p <= 1:
             raise ValueError(f"{self.name}: probability {p} is not in [0, 1]; give 0 to 1")
         self.p = p
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        if {"change", "apply"} & vars(cls).keys() and "kernel" not in vars(cls):
+            cls.kernel = Transform.kernel  # type: ignore[method-assign]
 
     def sample(self, generator: torch.Generator, n: int, size: int) -> Params:
         """Draw parameters for n images of size × size pixels: {parameter: [n, …]}.
@@ -77,6 +95,14 @@ class Transform:
         x itself stays as it is.
         """
         raise NotImplementedError
+
+    def kernel(self, params: Params, shape: Sequence[int]) -> Kernel | None:
+        """Return what changes images of this shape (C, H, W) on a CPU, or None: `apply` does.
+
+        It is called as run(x, on, *numbers) with NumPy arrays: images x [B, C, H, W], float32,
+        which it changes in place where `on` [B] is true.
+        """
+        return None
 
     def targets(self, params: Params) -> Params:
         """Return what a style probe can predict of the draw: {name: [n] or [n, k]}."""
@@ -154,3 +180,8 @@ def constant(values: Sequence[float], device: torch.device) -> torch.Tensor:
     for.
     """
     return torch.stack([torch.full((), v, dtype=torch.float32, device=device) for v in values])
+
+
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """Return images of any shape, uint8 or float in [0, 1], as float32 in [0, 1]."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import torch
 
+from msr.augment import sweep
 from msr.augment.affine import Affine, warp
-from msr.augment.base import Params, Transform
-from msr.augment.spatial import Flip, ResizedCrop, centre_square, cut, cut_out
+from msr.augment.base import Params, Transform, to_float
+from msr.augment.spatial import ResizedCrop, centre_square, cut, cut_out
+from msr.augment.sweep import resampling
 from msr.config import nearest, shown
+
+CACHE = 2**20  # floats that PyTorch augments at a time on a CPU
 
 
 class Pipeline:
@@ -35,33 +39,53 @@ class Pipeline:
         return {name: t.sample(generator, n, size) for name, t in self.transforms.items()}
 
     def apply(
-        self, x: torch.Tensor, params: dict[str, Params], inplace: bool = False
+        self,
+        x: torch.Tensor,
+        params: dict[str, Params],
+        inplace: bool = False,
+        which: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return x, float [B, C, H, W] in [0, 1], augmented by these parameters.
+        """Return images x [N, C, H, W] augmented by these parameters, float [B, C, H, W].
 
-        params: {transform: {parameter: [B, …]}}. Neighbouring affine maps resample x once, and so
-        do a crop and the flips after it. A crop may change H and W. inplace: whether x may be
-        overwritten.
+        x: uint8, or float in [0, 1]. params: {transform: {parameter: [B, …]}}. inplace: whether x
+        may be overwritten. which: the image that each row of parameters belongs to, int64 [B];
+        None: N = B, and they are in one order. Neighbouring affine maps resample x once, and so do
+        a crop and the flips after it. A crop may change H and W.
+
+        On a CPU a transform's compiled kernel does it where it has one (see `sweep`).
         """
+        runs = [list(run) for _, run in itertools.groupby(self.transforms.values(), resampling)]
         with torch.autocast(x.device.type, enabled=False):
-            for _, run in itertools.groupby(self.transforms.values(), key=_resampling):
-                neighbours = list(run)
-                y = self._apply(neighbours, x, [params[t.name] for t in neighbours], inplace)
+            while runs:
+                y, done = sweep.swept(x, runs, params, which)
+                if not done:
+                    inplace = inplace or which is not None or x.dtype == torch.uint8
+                    x = taken(x, which)
+                    y, done = self._apply(runs[0], x, [params[t.name] for t in runs[0]], inplace), 1
                 inplace = inplace or _apart(x, y)
-                x = y
+                x, which, runs = y, None, runs[done:]
         return x
 
     def _apply(
-        self, neighbours: Sequence[Transform], x: torch.Tensor, params: list[Params], inplace: bool
+        self, run: Sequence[Transform], x: torch.Tensor, params: list[Params], inplace: bool
     ) -> torch.Tensor:
-        """Return images x after neighbours that resample together, or after a single transform."""
-        affine = [t for t in neighbours if isinstance(t, Affine)]
-        if affine:
-            return warp(x, affine, params, inplace)
-        if _resampling(neighbours[0]) is ResizedCrop:
-            return cut_out(x, neighbours, params)
-        given = {"inplace": True} if inplace and neighbours[0].name in self.inplace else {}
-        return neighbours[0].apply(x, params[0], **given)
+        """Return images x after transforms that resample together, or after a single one.
+
+        On a CPU it is done in pieces that fit into the cache.
+        """
+        n = len(x)
+        each = max(1, CACHE // max(1, x[:1].numel())) if x.device.type == "cpu" else n
+        if n > each:
+            parts = [slice(i, i + each) for i in range(0, n, each)]
+            own = [[{k: v[part] for k, v in p.items()} for p in params] for part in parts]
+            made = [self._apply(run, x[part], p, inplace) for part, p in zip(parts, own)]
+            return torch.cat(made)
+        if isinstance(resampling(run[0]), tuple):
+            return warp(x, cast("list[Affine]", run), params, inplace)
+        if resampling(run[0]) is ResizedCrop:
+            return cut_out(x, run, params)
+        given = {"inplace": True} if inplace and run[0].name in self.inplace else {}
+        return run[0].apply(x, params[0], **given)
 
     def takes_aspect(self, params: dict[str, Params]) -> bool:
         """Return whether the first transform undoes the squashing of images, as a crop does."""
@@ -80,16 +104,23 @@ class Pipeline:
         return params | {first: params[first] | {"aspect": aspect}}
 
     def unsquash(
-        self, x: torch.Tensor, params: dict[str, Params], aspect: torch.Tensor | None
+        self,
+        x: torch.Tensor,
+        params: dict[str, Params],
+        aspect: torch.Tensor | None,
+        which: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, dict[str, Params]]:
         """Return images and parameters to `apply` that undo the squashing of images x.
 
-        x: float [B, C, S, S]. aspect: as in `with_aspect`; None: x was not squashed, and nothing is
-        changed. If the first transform does not take the aspect, the centre squares replace x.
+        x: uint8 or float [N, C, S, S]. aspect: of each image [N], as in `with_aspect`; None: x was
+        not squashed, and nothing is changed. If the first transform does not take the aspect, the
+        centre squares replace x. which: as in `apply`.
         """
-        if aspect is not None and not self.takes_aspect(params):
-            x = cut(x, centre_square(aspect), x.shape[-1])
-        return x, self.with_aspect(params, aspect)
+        if aspect is None:
+            return x, params
+        if not self.takes_aspect(params):
+            x = cut(to_float(x), centre_square(aspect), x.shape[-1])
+        return x, self.with_aspect(params, aspect if which is None else aspect[which])
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -115,18 +146,10 @@ class Pipeline:
         return members
 
 
-def _resampling(t: Transform) -> Any:
-    """Return what neighbours must share to resample images together.
-
-    These are the padding and centre of affine maps, and one value for all crops and flips that
-    apply themselves as those do; a value of its own for any other transform.
-    """
-    if isinstance(t, Affine):
-        return t.padding, t.centre
-    kind = type(t)
-    crops = kind.apply is ResizedCrop.apply
-    flips = isinstance(t, Flip) and kind.apply is Flip.apply and kind.change is Flip.change
-    return ResizedCrop if crops or flips else (t.name,)
+def taken(x: torch.Tensor, which: torch.Tensor | None) -> torch.Tensor:
+    """Return images x[which], or all in order for None; uint8 as float32 in [0, 1]."""
+    x = to_float(x) if x.dtype == torch.uint8 else x
+    return x if which is None else x[which]
 
 
 def _apart(x: torch.Tensor, y: torch.Tensor) -> bool:

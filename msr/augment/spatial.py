@@ -231,3 +231,24 @@ def cut_out(
         else:
             x = t.apply(x, p)
     return x if box is None else cut(x, box, size)
+
+
+def one_box(
+    x: torch.Tensor, transforms: Sequence[Transform], params: Sequence[Params]
+) -> tuple[torch.Tensor, int] | None:
+    """Return the boxes [B, 4] and the side that `cut` needs to do what `cut_out` does to x.
+
+    None unless the transforms are flips of square images x [N, C, H, W], after a crop or not.
+    """
+    flips = [t for t in transforms if isinstance(t, Flip)]
+    first = transforms[0]
+    if isinstance(first, ResizedCrop) and len(flips) == len(transforms) - 1:
+        box, size = first.drawn_box(params[0]), first.size
+    elif len(flips) == len(transforms) and x.shape[2] == x.shape[3]:
+        whole = constant((0, 0, 1, 1), x.device)
+        box, size = whole.repeat(len(params[0]["on"]), 1), x.shape[3]
+    else:
+        return None
+    for t, p in zip(flips, params[-len(flips) :]):
+        box = t.mirror(box, p)
+    return box, size

@@ -14,7 +14,7 @@ from msr.data.squashed import Batch, Squashed
 from msr.data.squashed import parts as parts_of
 from msr.models import MultiSpace
 from msr.spaces import Spaces
-from msr.views import rows, to_float
+from msr.views import rows
 
 Features = dict[str, np.ndarray]  # space -> float32 [N, d]
 Normalisation = Callable[[torch.Tensor, Spaces], torch.Tensor] | None  # z [N, D] -> z [N, D]
@@ -77,11 +77,10 @@ def embed_views(
     for piece in pieces(images, batch_size, num_workers):
         part = slice(start, start := start + len(piece))
         pixels, aspect = parts_of(piece.to(device))
-        floats = to_float(pixels)
         for params, found in zip(drawn, parts, strict=True):
             draws = rows(params, part)
             draws = {name: {k: v.to(device) for k, v in p.items()} for name, p in draws.items()}
-            x = pipeline.apply(*pipeline.unsquash(floats, draws, aspect))  # [B, 3, S, S]
+            x = pipeline.apply(*pipeline.unsquash(pixels, draws, aspect))  # [B, 3, S, S]
             h, z = model(x.contiguous(memory_format=torch.channels_last))  # [B, H], [B, D]
             found.append((h.float(), z.float()))
     return [_features(model.spaces, found, normalise) for found in parts]

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from msr import safe
+from msr.augment.base import to_float
 from msr.augment.spatial import centre_square, cut
 from msr.data.files import decode
 from msr.data.folders import stored
 from msr.data.squashed import Batch, Squashed, parts
-from msr.views import to_float
 
 One = str | os.PathLike[str] | Image.Image | torch.Tensor | np.ndarray  # one image
 KINDS = ("uint8", "float16", "bfloat16", "float32", "float64")  # types of numbers

@@ -1,0 +1,178 @@
+"""Kernels that change what images look like."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from msr.augment.colours import LUMA
+from msr.augment.kernels.compiled import compiled, f4, unit
+
+RED, GREEN, BLUE = (f4(weight) for weight in LUMA)
+TINY = np.finfo(np.float32).tiny
+UNSEEN = f4(1e-9)  # a weight that changes no float32
+
+
+@compiled
+def jitter(x, on, factors, turns):
+    """Change brightness, contrast and saturation by factors [B, 3], and the hue by turns [B].
+
+    As `colours.jittered` and `colours.shift_hue` do.
+    """
+    for i in range(len(x)):
+        if on[i]:
+            colours = x[i].reshape(3, x[i].size // 3)
+            grey = brightened(colours[0], colours[1], colours[2], factors[i, 0])
+            contrast = factors[i, 1]
+            offset = (f4(1) - contrast) * grey
+            stretched(colours[0], colours[1], colours[2], contrast, offset, factors[i, 2])
+            if turns[i] != 0:
+                turned(colours[0], colours[1], colours[2], turns[i])
+
+
+@compiled
+def brightened(red, green, blue, factor):
+    """Multiply the colours by a factor, and return the mean of their luma."""
+    total = 0.0
+    for start in range(0, len(red), 256):  # in short sums, which lose no digits
+        stop, part = min(start + 256, len(red)), f4(0)
+        r, g, b = red[start:stop], green[start:stop], blue[start:stop]
+        for i in range(len(r)):
+            r[i], g[i], b[i] = unit(r[i] * factor), unit(g[i] * factor), unit(b[i] * factor)
+            part += RED * r[i] + GREEN * g[i] + BLUE * b[i]
+        total += float(part)
+    return f4(total / len(red))
+
+
+@compiled
+def stretched(red, green, blue, contrast, offset, saturation):
+    """Multiply by the contrast and add an offset; then move away from grey by the saturation."""
+    for i in range(len(red)):
+        r, g = unit(red[i] * contrast + offset), unit(green[i] * contrast + offset)
+        b = unit(blue[i] * contrast + offset)
+        grey = (f4(1) - saturation) * (RED * r + GREEN * g + BLUE * b)
+        red[i], green[i] = unit(saturation * r + grey), unit(saturation * g + grey)
+        blue[i] = unit(saturation * b + grey)
+
+
+@compiled
+def turned(red, green, blue, turns):
+    """Add turns of the colour circle to the hue, as `colours.shift_hue` does."""
+    sixths = f4(6) * turns
+    ahead_r, ahead_g, ahead_b = around(sixths), around(sixths - f4(2)), around(sixths - f4(4))
+    for i in range(len(red)):
+        r, g, b = red[i], green[i], blue[i]
+        least = min(min(r, g), b)
+        chroma = max(max(r, g), b) - least
+        from_red = (g + b - r - least) / max(chroma, TINY) + f4(1)
+        hue = abs(from_red) if g >= b else -abs(from_red)
+        red[i] = unit(abs(abs(hue + ahead_r) - f4(3)) - f4(1)) * chroma + least
+        green[i] = unit(abs(abs(hue + ahead_g) - f4(3)) - f4(1)) * chroma + least
+        blue[i] = unit(abs(abs(hue + ahead_b) - f4(3)) - f4(1)) * chroma + least
+
+
+@compiled
+def around(sixths):
+    """Return an angle in sixths of the circle, brought to −3 … 3."""
+    return sixths - f4(6) * np.floor((sixths + f4(3)) / f4(6))
+
+
+@compiled
+def greyscale(x, on):
+    """Replace the colours by their luma."""
+    for i in range(len(x)):
+        if on[i]:
+            colours = x[i].reshape(3, x[i].size // 3)
+            red, green, blue = colours[0], colours[1], colours[2]
+            for k in range(len(red)):
+                grey = RED * red[k] + GREEN * green[k] + BLUE * blue[k]
+                red[k], green[k], blue[k] = grey, grey, grey
+
+
+@compiled
+def blur(x, on, down, across):
+    """Blur by kernels down the columns and across the rows, [B, taps] each, with reflected edges.
+
+    A kernel is symmetric and has an odd number of taps. As `GaussianBlur` does.
+    """
+    height, width = x.shape[2:]
+    line = np.empty(width + across.shape[1] - 1, f4)
+    some = np.empty((height + down.shape[1] - 1, width), f4)
+    for i in range(len(x)):
+        if on[i]:
+            for c in range(x.shape[1]):
+                blurred(x[i, c], down[i], across[i], line, some)
+
+
+@compiled
+def blurred(image, down, across, line, some):
+    """Blur one channel; `line` and `some` are room for its rows, with their reflected edges."""
+    height, width = image.shape
+    rim = len(across) // 2
+    inner = line[rim : rim + width]
+    top = len(down) // 2
+    for y in range(height):
+        inner[:] = image[y]
+        for t in range(rim):
+            line[rim - 1 - t], line[rim + width + t] = image[y, t + 1], image[y, width - 2 - t]
+        row = some[top + y]
+        scaled(inner, across[rim], row)
+        for t in range(1, rim + 1):
+            add(line[rim - t : rim - t + width], line[rim + t :], across[rim + t], row)
+    for t in range(top):
+        some[top - 1 - t] = some[top + 1 + t]
+        some[top + height + t] = some[top + height - 2 - t]
+    for y in range(height):
+        scaled(some[top + y], down[top], image[y])
+        for t in range(1, top + 1):
+            add(some[top + y - t], some[top + y + t], down[top + t], image[y])
+
+
+@compiled
+def scaled(a, weight, out):
+    """Write weight · a, all [n]."""
+    for i in range(len(out)):
+        out[i] = weight * a[i]
+
+
+@compiled
+def add(a, b, weight, out):
+    """Add weight · (a + b) to out, all [n]."""
+    if weight > UNSEEN:
+        for i in range(len(out)):
+            out[i] += weight * (a[i] + b[i])
+
+
+@compiled
+def solarise(x, on, threshold):
+    """Replace values of at least threshold [B] by 1 minus them."""
+    for i in range(len(x)):
+        if on[i]:
+            values, least = x[i].reshape(x[i].size), threshold[i]
+            for k in range(len(values)):
+                value = values[k]
+                values[k] = f4(1) - value if value >= least else value
+
+
+@compiled
+def expose(x, on, least):
+    """Brighten images whose brightest value is below least [B], so that it is that."""
+    for i in range(len(x)):
+        values = x[i].reshape(x[i].size)
+        peak = f4(0)
+        for k in range(len(values)):
+            peak = max(peak, values[k])
+        if on[i] and f4(0) < peak < least[i]:
+            factor = least[i] / peak
+            for k in range(len(values)):
+                values[k] *= factor
+
+
+@compiled
+def normalise(x, on, mean, std):
+    """Map values to (value − mean) / std, [B, C] each."""
+    for i in range(len(x)):
+        if on[i]:
+            for c in range(x.shape[1]):
+                values, centre, scale = x[i, c].reshape(x[i, c].size), mean[i, c], std[i, c]
+                for k in range(len(values)):
+                    values[k] = (values[k] - centre) / scale
