@@ -70,7 +70,7 @@ def test_a_kernel_does_what_its_transform_does(t, kind):
 
 
 @pytest.mark.parametrize("t", TRANSFORMS[2:12], ids=repr)
-@pytest.mark.parametrize("h, w", [(24, 17), (1, 5), (2, 2)])
+@pytest.mark.parametrize("h, w", [(24, 17), (1, 5), (2, 2), (1, 1)])
 def test_images_of_any_shape(t, h, w, by_torch):
     x, pipeline = pixels(h=h, w=w), Pipeline([t])
     params = pipeline.sample(generator(2), N, h)

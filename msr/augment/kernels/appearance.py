@@ -95,51 +95,56 @@ def blur(x, on, down, across):
     A kernel is symmetric and has an odd number of taps. As `GaussianBlur` does.
     """
     height, width = x.shape[2:]
-    line = np.empty(width + across.shape[1] - 1, f4)
-    some = np.empty((height + down.shape[1] - 1, width), f4)
+    wide = width + across.shape[1] - 1
+    padded = np.empty((height, wide), f4)
+    some = np.empty((height + down.shape[1] - 1, wide), f4)
     for i in range(len(x)):
         if on[i]:
             for c in range(x.shape[1]):
-                blurred(x[i, c], down[i], across[i], line, some)
+                blurred(x[i, c], down[i], across[i], padded, some)
 
 
 @compiled
-def blurred(image, down, across, line, some):
-    """Blur one channel; `line` and `some` are room for its rows, with their reflected edges."""
+def blurred(image, down, across, padded, some):
+    """Blur one channel; `padded` and `some` are room for it with reflected edges.
+
+    Rows lie one after the other, and are blurred as if they were one: what that makes of the edges
+    between them is not used.
+    """
     height, width = image.shape
-    rim = len(across) // 2
-    inner = line[rim : rim + width]
-    top = len(down) // 2
+    rim, top, wide = len(across) // 2, len(down) // 2, padded.shape[1]
     for y in range(height):
-        inner[:] = image[y]
+        padded[y, rim : rim + width] = image[y]
         for t in range(rim):
-            line[rim - 1 - t], line[rim + width + t] = image[y, t + 1], image[y, width - 2 - t]
-        row = some[top + y]
-        scaled(inner, across[rim], row)
-        for t in range(1, rim + 1):
-            add(line[rim - t : rim - t + width], line[rim + t :], across[rim + t], row)
+            padded[y, rim - 1 - t] = image[y, t + 1]
+            padded[y, rim + width + t] = image[y, width - 2 - t]
+    inner = some[top : top + height].reshape(padded.size)
+    convolved(padded.reshape(padded.size), across, 1, inner[: padded.size - 2 * rim])
     for t in range(top):
         some[top - 1 - t] = some[top + 1 + t]
         some[top + height + t] = some[top + height - 2 - t]
+    convolved(some.reshape(some.size), down, wide, padded.reshape(padded.size))
     for y in range(height):
-        scaled(some[top + y], down[top], image[y])
-        for t in range(1, top + 1):
-            add(some[top + y - t], some[top + y + t], down[top + t], image[y])
+        image[y] = padded[y, :width]
 
 
 @compiled
-def scaled(a, weight, out):
-    """Write weight · a, all [n]."""
-    for i in range(len(out)):
-        out[i] = weight * a[i]
-
-
-@compiled
-def add(a, b, weight, out):
-    """Add weight · (a + b) to out, all [n]."""
-    if weight > UNSEEN:
-        for i in range(len(out)):
-            out[i] += weight * (a[i] + b[i])
+def convolved(values, weights, step, out):
+    """Write weighted sums of values that lie `step` apart: weights are symmetric, [taps]."""
+    rim = len(weights) // 2
+    for start in range(0, len(out), 2048):  # floats that lie in the fastest cache
+        part, centre = out[start : start + 2048], start + rim * step
+        middle = values[centre:]
+        for i in range(len(part)):
+            part[i] = weights[rim] * middle[i]
+        for t in range(1, rim + 1, 2):  # two weights at once save passes over `part`
+            u = min(t + 1, rim)
+            weight, other = weights[rim + t], weights[rim + u] if u > t else f4(0)
+            if weight > UNSEEN:
+                a, b = values[centre - t * step :], values[centre + t * step :]
+                c, d = values[centre - u * step :], values[centre + u * step :]
+                for i in range(len(part)):
+                    part[i] += weight * (a[i] + b[i]) + other * (c[i] + d[i])
 
 
 @compiled
