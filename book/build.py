@@ -251,6 +251,9 @@ def run(notebook: Path, out: Path, params: dict) -> None:
         cwd=str(ROOT),
         progress_bar=False,
         kernel_name="python3",
+        extra_arguments=[
+            "--log-level=ERROR"
+        ],  # it warns that it speaks to this process unencrypted
     )
 
 
@@ -304,7 +307,8 @@ def of_site(site: Path) -> str:
     """Return a digest of what the site is made of: its sources, the library, and the tools."""
     digest = hashlib.sha256(f"{version('jupyter-book')} {version('sphinx')}".encode())
     for root in (site, ROOT / "msr", ROOT / "benchmarks"):
-        for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix != ".pyc"):
+        files = [p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+        for path in sorted(files):
             digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 

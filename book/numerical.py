@@ -59,6 +59,7 @@ from IPython.display import Markdown, display
 from msr.data.latents import LAWS, REGIMES, Latents
 from msr.evaluate import STREAM, probes
 from msr.experiments import causal, measures, minimum, numerical
+from msr.experiments.several import measured
 from msr.report import Metrics, galleries, kept, latent_plots, plots, tables, training_plots
 from msr.report import latent_sentences as says
 
@@ -90,9 +91,10 @@ def train(settings):
     return numerical.runs(settings, config.all_seeds, config.out_dir)
 
 
-def over(measure, named):
+def over(measure, named, each=map):
     """One table per seed: a measure of each run, {name: runs} -> [{name: measure}]."""
-    return [{name: measure(some[i]) for name, some in named.items()} for i in range(config.seeds)]
+    found = list(each(measure, [run for some in named.values() for run in some]))
+    return [dict(zip(named, found[i :: config.seeds], strict=True)) for i in range(config.seeds)]
 
 
 # %%
@@ -149,9 +151,8 @@ if longer:
 # observations. These three are 0 if it lets in nothing:
 
 # %%
-let_in = metrics.add(
-    "causal_parts", [causal.parts(r, config.probe_samples) for r in runs["causal"]]
-)
+n = config.probe_samples
+let_in = metrics.add("causal_parts", measured(lambda run: causal.parts(run, n), runs["causal"]))
 display(Markdown(says.causal_sentences(let_in)))
 
 # %% [markdown]
@@ -305,8 +306,8 @@ display(Markdown(tables.table(compared)))
 # single dimensions cannot be expected to be 1 here.
 
 # %%
-n = config.probe_samples
-scores = metrics.add("dci_es", over(lambda run: measures.dci_es(run, n, run.seed), trained))
+each_dci = over(lambda run: measures.dci_es(run, n, run.seed), trained, measured)
+scores = metrics.add("dci_es", each_dci)
 display(Markdown(tables.table(scores)))
 
 # %% [markdown]

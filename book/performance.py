@@ -60,10 +60,12 @@ display(Markdown(performance.measured_on(kept)))
 # one image at a time, in as many processes as there are threads. kornia draws for each image, in
 # batches; torchvision in batches has **one draw for all images** of a batch.
 #
-# Four things make the difference. On a CPU, only the images that drew a transform pass through it.
-# A crop and its flips resample once. Changes of colour have no branches: a hue is found by
-# arithmetic alone (`msr/augment/colours.py`). And kernels have no denormal numbers, which slow a
-# processor down.
+# On a CPU every thread takes a few images at a time through all transforms
+# (`msr/augment/sweep.py`). What the transforms do is compiled by numba (`msr/augment/kernels/`), so
+# an image is read once and changed while it lies in the processor's cache. Only the images that
+# drew a transform pass through it, a crop and its flips resample once, and a hue is found by
+# arithmetic alone, without branches. A GPU runs the same transforms in PyTorch, and a test compares
+# the two.
 
 # %%
 sizes = (64, 224)
@@ -115,8 +117,7 @@ speed_plots.ratios({"loss and gradient": part("losses")})
 #
 # What part of a training step is the network's own, forward and backward? The rest is the price of
 # everything else: views, losses, optimiser. Where the network is small, as in the book's own runs,
-# views are a larger part of a step; the lines below say what a view would have to cost for a
-# tenth.
+# views are a larger part of a step; the lines below say what a view may cost for a tenth.
 
 # %%
 names = {"the network alone": "network", "the views alone": "views"}
@@ -198,8 +199,9 @@ display(Markdown("\n".join(lines) or "Memory was not measured."))
 # - Pixels are noise: times do not depend on what an image shows.
 # - Ratios depend on the processor too: one with matrix units (AMX) speeds up the network and not
 #   the views.
-# - A GPU runs the same code, but all images of a batch pass through every transform there, since to
-#   count those that drew it would mean to wait for the device.
+# - On a GPU all images of a batch pass through every transform, since to count those that drew it
+#   would mean to wait for the device.
+# - The first run on a machine compiles the kernels, for a quarter of a minute; they are kept.
 # - What is compared does the same, except that "torchvision, one draw" draws once for all images.
 #
 # ## Exercises

@@ -80,6 +80,8 @@ study_epochs = 0  # epochs of each run in a study; 0: a quarter of epochs
 kept_studies = False  # in a short run: show the studies of the kept run, train none
 
 # %% tags=["hide-input"]
+from functools import partial
+
 import numpy as np
 import torch
 from IPython.display import Markdown, display
@@ -191,7 +193,7 @@ def told(plain, views):
     display(Markdown(sentences.hidden_sentences(table, styles)))
 
 
-told(strong, metrics.add("seen", [seen.seen(setup, run) for run in runs]))
+told(strong, metrics.add("seen", several.measured(partial(seen.seen, setup), runs)))
 
 # %%
 longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
@@ -211,7 +213,8 @@ if longer:
 # one column per class, and angles as sine and cosine:
 
 # %%
-scores = metrics.add("dci_es", [{"joined": sprites.dci_es(setup, run)} for run in runs])
+each_dci = several.measured(partial(sprites.dci_es, setup), runs)
+scores = metrics.add("dci_es", [{"joined": score} for score in each_dci])
 display(Markdown(tables.table(scores)))
 
 # %% [markdown]

@@ -84,7 +84,7 @@ trained = ""  # networks trained earlier: runs/imagenet, one run's folder, …
 # %% tags=["hide-input"]
 from IPython.display import Markdown, display
 
-from msr.experiments import earlier, transfer
+from msr.experiments import earlier, several, transfer
 from msr.report import Metrics, between, galleries, kept, plots, sentences, tables
 
 config = transfer.Parameters.read(globals())
@@ -140,14 +140,16 @@ runs, baseline = earlier.networks(setup)
 
 
 # %%
-def judged(some):
-    """One table per run: the accuracy of every task from every space."""
-    return [transfer.evaluate(setup, r, downstream, config.shots, config.n_l2) for r in some]
+def judged(run):
+    """The accuracy of every task from every space."""
+    return transfer.evaluate(setup, run, downstream, config.shots, config.n_l2)
 
 
-names, order = setup.spaces.names, list(kinds)
-main = metrics.add("main", judged(runs))
-plain = metrics.add("vanilla", judged(baseline)) if baseline else {}
+names, order, every = setup.spaces.names, list(kinds), [*runs, *baseline]
+for run, table in zip(every, several.measured(judged, every), strict=True):
+    run.table = table
+main = metrics.add("main", [run.table for run in runs])
+plain = metrics.add("vanilla", [run.table for run in baseline]) if baseline else {}
 both = main | {f"plain {row}": plain[row] for row in ("h", "content") if plain}
 plots.heatmap(both, columns=order, names={name: f"{name} ({kinds[name]})" for name in order})
 

@@ -178,7 +178,7 @@ def test_passes_and_the_budget_of_a_view():
     }
     assert performance.passes(found, 64) == pytest.approx({"all": 20, "crop": 5})
     said = performance.budget(found, "a step", 64)
-    assert said.startswith("a step: a view costs 20 passes, and 2 would be 10% of a step")
+    assert said.startswith("a step: a view costs 20 passes; 2 would be 10% of a step")
     assert said.endswith("all else costs 20.")
     assert performance.budget(found, "another", 64) == performance.budget(found, "a step", 48) == ""
     assert performance.passes(found, 224) == {}

@@ -9,6 +9,7 @@ import tiny
 import torch
 import torch.multiprocessing as mp
 from test_dist import free_port
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from footprint import peak
 from msr import dist, models, train
@@ -201,6 +202,11 @@ def test_the_plan_is_what_is_measured(name):
 
     whole = peak(memory.InPieces(model), x)
     assert plan.per_view * n < whole < plan.need
+    with FakeTensorMode():  # as the page "At scale" is made
+        model = models.MultiSpace(*models.backbone(name, side), SPACES, (64,))
+        x = torch.rand(n, 3, side, side).contiguous(memory_format=torch.channels_last)
+        assert memory.plan(model, x, free=1e12) == plan
+        assert peak(memory.InPieces(model), x) == pytest.approx(whole, rel=0.03)
 
 
 def test_a_step_in_pieces_needs_the_memory_of_one_piece():

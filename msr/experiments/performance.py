@@ -69,7 +69,7 @@ def passes(found: dict[str, Any], size: int) -> dict[str, float]:
 
 
 def budget(found: dict[str, Any], step: str, size: int, share: float = 0.1) -> str:
-    """Say what a view would have to cost for views to be a given share of a training step.
+    """Say what a view may cost for views to be a given share of a training step.
 
     step: its title in the suite "steps". size: of its views in pixels a side, at which a pass was
     measured. Empty if they were not measured.
@@ -81,7 +81,7 @@ def budget(found: dict[str, Any], step: str, size: int, share: float = 0.1) -> s
     rest = 1 / whole["ours"] - 1 / whole["theirs"]  # seconds a view, all but the views
     most = rest * share / (1 - share) * one
     return (
-        f"{step}: a view costs {one / whole['theirs']:.0f} passes, and {most:.0f} would be "
+        f"{step}: a view costs {one / whole['theirs']:.0f} passes; {most:.0f} would be "
         f"{share:.0%} of a step, since all else costs {rest * one:.0f}."
     )
 

@@ -205,7 +205,7 @@ def saved(model: nn.Module, x: torch.Tensor) -> int:
     found: dict[int, int] = {}
 
     def pack(t: torch.Tensor) -> torch.Tensor:
-        found[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        found[t.untyped_storage()._cdata] = t.untyped_storage().nbytes()
         return t
 
     devices = [x.device] if x.device.type == "cuda" else []
