@@ -427,6 +427,9 @@ def test_an_unchanged_site_is_not_rendered_again(tmp_path, monkeypatch):
         return len(rendered)
 
     assert [once_more(), once_more()] == [1, 1]
+    (tmp_path / "msr" / "__pycache__").mkdir()
+    (tmp_path / "msr" / "__pycache__" / "a.nbc").write_text("machine code, by numba")
+    assert once_more() == 1
     (site / "page.md").write_text("# Another page\n")
     assert [once_more(), once_more()] == [2, 2]
     (tmp_path / "msr" / "a.py").write_text('"""Two."""\n')

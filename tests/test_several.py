@@ -46,6 +46,24 @@ def test_they_are_those_of_turns(setup, tmp_path, monkeypatch, capsys):
     assert setup.probe(ours[0])["h"].keys() == setup.probe(plain[1])["h"].keys()
 
 
+def answered(run):
+    """The weights of a trained network and the process that read them; prints its seed."""
+    print(f"seed {run.seed}")
+    return weights(run).double().sum().item(), os.getpid()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_runs_are_measured_beside_each_other(setup, monkeypatch, capsys, cores):
+    runs = [setup.fit(seed, progress=False) for seed in (0, 1, 2)]
+    monkeypatch.setattr(several, "cores", lambda: cores)
+    capsys.readouterr()
+    found = several.measured(answered, runs)
+    assert [total for total, _ in found] == [weights(run).double().sum().item() for run in runs]
+    assert (os.getpid() in {process for _, process in found}) == (cores == 1)
+    assert capsys.readouterr().out.split("\n")[:3] == ["seed 0", "seed 1", "seed 2"]
+    assert several.measured(answered, []) == []
+
+
 def test_what_they_print_is_printed(setup, monkeypatch, capsys):
     monkeypatch.setattr(several, "at_once", lambda *_: 2)
     with parallel_config("sequential"):
