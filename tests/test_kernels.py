@@ -195,8 +195,16 @@ def test_what_kernels_cannot_do_pytorch_does(x):
 
 def test_parameters_of_another_number_of_images():
     pipeline, _ = pipelines("medium", 24)
-    with pytest.raises(ValueError, match="parameters of 4 images for a batch of 12; draw 12"):
-        pipeline.apply(pixels(), pipeline.sample(generator(), 4, 24))
+    for n in (1, 4):
+        with pytest.raises(ValueError, match=f"parameters of {n} images for a batch of 12; draw"):
+            pipeline.apply(pixels(), pipeline.sample(generator(), n, 24))
+
+
+@pytest.mark.parametrize("which", [[0, N], [-1, 0]])
+def test_rows_of_images_that_are_not_there(which):
+    pipeline, _ = pipelines("medium", 24)
+    with pytest.raises(ValueError, match="which: images .* of 12; count from 0"):
+        pipeline.apply(pixels(), pipeline.sample(generator(), 2, 24), which=torch.tensor(which))
 
 
 def test_no_images():

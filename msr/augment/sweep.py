@@ -21,8 +21,6 @@ from msr.augment.kernels import spatial as kernels
 from msr.augment.spatial import Flip, ResizedCrop, one_box
 
 CACHE = 2**17  # floats that a thread works on at a time
-
-
 Step = tuple[Kernel, torch.Tensor]  # and which images it changes, bool [B]
 
 
@@ -37,12 +35,13 @@ def swept(
     x: images [N, C, h, w]. runs: neighbours that resample together, or single transforms; as many
     are carried out as have kernels. It is none, and x is returned, if x is not uint8 or float32, on
     a GPU or part of a graph of gradients. params, which: as in `Pipeline.apply`. Raises ValueError
-    for parameters of another number of images.
+    for parameters of another number of images, and for `which` that names an image beyond x.
     """
     kept = x.requires_grad and torch.is_grad_enabled()
     if x.device.type != "cpu" or x.dtype not in (torch.uint8, torch.float32) or kept:
         return x, 0
     which = torch.arange(len(x)) if which is None else which
+    _check(x, which, params)
     found = _resampled(x, runs[0], [params[t.name] for t in runs[0]], which)
     resampling, side = found or (Kernel(kernels.copy), (x.shape[2], x.shape[3]))
     all_on, steps = torch.ones(1, dtype=torch.bool), []
@@ -54,6 +53,16 @@ def swept(
         steps.append((kernel, own.get("on", all_on)))
     done = bool(found) + len(steps)
     return (carried_out(x, which, resampling, side, steps) if done else x), done
+
+
+def _check(x: torch.Tensor, which: torch.Tensor, params: dict[str, Params]) -> None:
+    """Raise as `swept` does: a kernel reads what it is told to."""
+    n = len(which)
+    for own in params.values():
+        if "on" in own and len(own["on"]) != n:
+            raise ValueError(f"parameters of {len(own['on'])} images for a batch of {n}; draw {n}")
+    if n and not (0 <= int(which.min()) and int(which.max()) < len(x)):
+        raise ValueError(f"which: images {which.min()} to {which.max()} of {len(x)}; count from 0")
 
 
 def resampling(t: Transform) -> Any:
@@ -112,9 +121,6 @@ def carried_out(
 
 def _arrays(numbers: Sequence[torch.Tensor], n: int) -> list[np.ndarray]:
     """Return what a kernel needs to know of n images as contiguous arrays [n, …]."""
-    for v in numbers:
-        if len(v) not in (1, n):
-            raise ValueError(f"parameters of {len(v)} images for a batch of {n}; draw {n}")
     return [v.expand(n, *v.shape[1:]).contiguous().numpy() for v in numbers]
 
 
