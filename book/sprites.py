@@ -80,8 +80,6 @@ study_epochs = 0  # epochs of each run in a study; 0: a quarter of epochs
 kept_studies = False  # in a short run: show the studies of the kept run, train none
 
 # %% tags=["hide-input"]
-from functools import partial
-
 import numpy as np
 import torch
 from IPython.display import Markdown, display
@@ -193,7 +191,7 @@ def told(plain, views):
     display(Markdown(sentences.hidden_sentences(table, styles)))
 
 
-told(strong, metrics.add("seen", several.measured(partial(seen.seen, setup), runs)))
+told(strong, metrics.add("seen", several.measured(lambda run: seen.seen(setup, run), runs)))
 
 # %%
 longer = kept.read(setup.config)  # a run of this experiment that is kept with the book, or None
@@ -213,7 +211,7 @@ if longer:
 # one column per class, and angles as sine and cosine:
 
 # %%
-each_dci = several.measured(partial(sprites.dci_es, setup), runs)
+each_dci = several.measured(lambda run: sprites.dci_es(setup, run), runs)
 scores = metrics.add("dci_es", [{"joined": score} for score in each_dci])
 display(Markdown(tables.table(scores)))
 

@@ -264,6 +264,31 @@ def test_without_a_folder_for_machine_code_it_is_not_kept(monkeypatch):
     assert compiled.compiled(len) is len and asked == [True, False]
 
 
+DIGEST = """
+import hashlib, torch
+from msr.augment import pipelines
+from msr.augment.presets import SPRITE_PRESETS
+from msr.views import Views
+
+for preset in ("medium", "small", SPRITE_PRESETS["strong"]):
+    x = torch.randint(0, 256, (8, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator())
+    views = Views(*pipelines(preset, 24))(x, torch.Generator())
+    print(hashlib.sha256(views.numpy().tobytes()).hexdigest())
+"""
+
+
+def test_views_are_the_same_whether_kernels_were_compiled_before(tmp_path):
+    """Or a run that was killed would not end as one that nobody disturbed."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", DIGEST]
+    first, second = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300).stdout
+        for _ in range(2)
+    )
+    assert len(first.split()) == 3 and first == second
+    assert any(tmp_path.rglob("*.nbc"))
+
+
 INTERPRETED = """
 import torch
 from msr.augment import PRESETS, pipelines

@@ -32,14 +32,16 @@ def jitter(x, on, factors, turns):
 @compiled
 def brightened(red, green, blue, factor):
     """Multiply the colours by a factor, and return the mean of their luma."""
-    total = 0.0
-    for start in range(0, len(red), 256):  # in short sums, which lose no digits
-        stop, part = min(start + 256, len(red)), f4(0)
+    sums = np.zeros(256, f4)  # of every 256th pixel: values that are added side by side
+    for start in range(0, len(red), 256):
+        stop = min(start + 256, len(red))
         r, g, b = red[start:stop], green[start:stop], blue[start:stop]
         for i in range(len(r)):
             r[i], g[i], b[i] = unit(r[i] * factor), unit(g[i] * factor), unit(b[i] * factor)
-            part += RED * r[i] + GREEN * g[i] + BLUE * b[i]
-        total += float(part)
+            sums[i] += RED * r[i] + GREEN * g[i] + BLUE * b[i]
+    total = 0.0
+    for i in range(len(sums)):
+        total += float(sums[i])
     return f4(total / len(red))
 
 

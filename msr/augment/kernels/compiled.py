@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-# Sums may be reordered and fused; there are no NaNs. Division stays exact.
-MATHS = {"contract", "reassoc", "nsz", "nnan", "ninf"}
+# There are no NaNs. Sums are not reordered and not fused with products: so a kernel gives the same
+# bits on every processor, and whether it was compiled in this process or before.
+MATHS = {"nsz", "nnan", "ninf"}
 f4 = np.float32
 
 

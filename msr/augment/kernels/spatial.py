@@ -90,16 +90,16 @@ def two_taps(image, first, weight, out):
     first: the first row and column of each sum [2, size]; weight: [2, taps, size].
     """
     h, w = image.shape[1:]
-    scale, row = f4(1 / 255) if image.itemsize == 1 else f4(1), np.zeros(w + 1, f4)
+    scale, row = f4(255) if image.itemsize == 1 else f4(1), np.zeros(w + 1, f4)
     left, right = first[1].min(), min(first[1].max() + 2, w)
     part, column, before, after = row[left:right], first[1], weight[1, 0], weight[1, 1]
     for c in range(image.shape[0]):
         for y in range(out.shape[1]):
             upper = image[c, first[0, y], left:right]
             lower = image[c, min(first[0, y] + 1, h - 1), left:right]
-            a, b, line = weight[0, 0, y] * scale, weight[0, 1, y] * scale, out[c, y]
+            a, b, line = weight[0, 0, y], weight[0, 1, y], out[c, y]
             for i in range(len(part)):
-                part[i] = a * f4(upper[i]) + b * f4(lower[i])
+                part[i] = (a * f4(upper[i]) + b * f4(lower[i])) / scale
             for i in range(len(line)):
                 at = column[i]
                 line[i] = before[i] * row[at] + after[i] * row[at + 1]
