@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -213,15 +214,20 @@ def test_no_images():
 
 
 def test_an_error_in_a_thread_is_raised():
+    here, other = threading.get_ident(), threading.Event()
+
     def work(part):
-        if part.start:
-            raise ValueError("in a thread")
+        if threading.get_ident() == here:
+            other.wait(timeout=30)
+            return
+        other.set()
+        raise ValueError("in a thread")
 
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
         with pytest.raises(ValueError, match="in a thread"):
-            sweep.in_threads(work, [slice(0, 1), slice(1, 2)])
+            sweep.in_threads(work, [slice(i, i + 1) for i in range(4)])
     finally:
         torch.set_num_threads(before)
 

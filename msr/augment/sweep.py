@@ -125,15 +125,19 @@ def _arrays(numbers: Sequence[torch.Tensor], n: int) -> list[np.ndarray]:
 
 
 def in_threads(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
-    """Do the work of all parts, in as many threads as PyTorch uses; each takes every n-th part."""
-    threads = max(1, min(torch.get_num_threads(), len(parts)))
+    """Do the work of all parts, in as many threads as PyTorch uses; each takes the next part.
 
-    def share(first: int) -> None:
-        for part in parts[first::threads]:
+    So a thread whose core has other work to do, such as PyTorch's own threads, which wait awake for
+    a while, does less of it.
+    """
+    threads, waiting = max(1, min(torch.get_num_threads(), len(parts))), iter(parts)
+
+    def share() -> None:
+        for part in waiting:
             work(part)
 
-    others = [pool(os.getpid(), threads).submit(share, i) for i in range(1, threads)]
-    share(0)
+    others = [pool(os.getpid(), threads).submit(share) for _ in range(1, threads)]
+    share()
     for other in others:
         other.result()
 
