@@ -99,8 +99,8 @@ class Transform:
     def kernel(self, params: Params, shape: Sequence[int]) -> Kernel | None:
         """Return what changes images of this shape (C, H, W) on a CPU, or None: `apply` does.
 
-        It is called as run(x, on, *numbers) with NumPy arrays: images x [B, C, H, W], float32,
-        which it changes in place where `on` [B] is true.
+        Its `run` is called with NumPy arrays, which are images x [B, C, H, W], float32, that it
+        changes in place where `on` [B] is true; then `on`; then its numbers.
         """
         return None
 

@@ -101,7 +101,8 @@ def carried_out(
 ) -> torch.Tensor:
     """Return images [B, C, *side], float32, made of x [N, C, h, w].
 
-    resampling: run as run(source, which, *numbers, out). steps: kernels that follow it.
+    resampling: its `run` is called with x, `which`, its numbers and the result. steps: the kernels
+    that follow it, and which images each changes.
     """
     n = len(which)
     out = torch.empty(n, x.shape[1], *side)
