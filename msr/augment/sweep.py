@@ -99,7 +99,7 @@ def carried_out(
     side: tuple[int, int],
     steps: Sequence[Step],
 ) -> torch.Tensor:
-    """Return images [B, C, *side], float32, made of x [N, C, h, w].
+    """Return images [B, C, H, W], float32, made of x [N, C, h, w]; side: (H, W).
 
     resampling: its `run` is called with x, `which`, its numbers and the result. steps: the kernels
     that follow it, and which images each changes.
