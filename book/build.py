@@ -251,9 +251,8 @@ def run(notebook: Path, out: Path, params: dict) -> None:
         cwd=str(ROOT),
         progress_bar=False,
         kernel_name="python3",
-        extra_arguments=[
-            "--log-level=ERROR"
-        ],  # it warns that it speaks to this process unencrypted
+        # else it warns that it speaks to this process unencrypted
+        extra_arguments=["--log-level=ERROR"],
     )
 
 

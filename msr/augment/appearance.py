@@ -160,9 +160,8 @@ def band(sigma: torch.Tensor, radius: int, n: int) -> torch.Tensor:
     Row i holds a Gaussian that is centred at i + radius, of standard deviation sigma [B], and sums
     to 1.
     """
-    row = F.pad(
-        gaussian(sigma, radius), (0, n)
-    )  # its repetition fills a matrix that is wider by one: a band
+    # the repetition of a row fills a matrix that is wider by one: a band
+    row = F.pad(gaussian(sigma, radius), (0, n))
     width = n + 2 * radius
     return row.repeat(1, n)[:, : n * width].view(len(sigma), n, width)
 
@@ -284,7 +283,7 @@ class Normalise(Transform):
 
     def undo(self, x: torch.Tensor) -> torch.Tensor:
         """Return normalised images [..., C, H, W] as float in [0, 1], on the CPU: for figures."""
-        mean, std = self._columns(torch.device("cpu"))
+        mean, std = self._columns(CPU)
         return (x.float().cpu() * std + mean).clamp(0, 1)
 
     def _columns(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
