@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from msr.augment.base import Params, Transform, changed, constant, uniform, within
+from msr.augment.base import Params, Transform, changed, constant, to_float, uniform, within
 from msr.augment.mass import mass_centre, mass_covariance
 
 Padding = Literal["zeros", "border", "reflection"]
@@ -167,9 +167,10 @@ def composed(
     of each row of parameters [B]; None if N = B.
     """
     own = transforms[0].centre == "mass"
-    centre = mass_centre(x) if own else x.new_zeros(len(x), 2)
+    x = to_float(x) if own and x.dtype == torch.uint8 else x  # else its pixels are not looked at
+    centre = mass_centre(x) if own else torch.zeros(len(x), 2, device=x.device)
     sized = own and any(transform.reads_size for transform in transforms)
-    covariance = mass_covariance(x, centre) if sized else x.new_zeros(len(x), 2, 2)
+    covariance = mass_covariance(x, centre) if sized else centre.new_zeros(len(x), 2, 2)
     if which is not None:
         centre, covariance = centre[which], covariance[which]
     A, at = torch.eye(2, device=x.device), centre

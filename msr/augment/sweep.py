@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from msr.augment.affine import Affine, composed
-from msr.augment.base import Kernel, Params, Transform, to_float
+from msr.augment.base import Kernel, Params, Transform
 from msr.augment.kernels import spatial as kernels
 from msr.augment.spatial import Flip, ResizedCrop, one_box
 
@@ -86,7 +86,7 @@ def _resampled(
     kind = resampling(run[0])
     if isinstance(kind, tuple) and kind[0] == "zeros":
         on = torch.stack([p["on"] for p in params]).any(dim=0)
-        theta = composed(to_float(x), run, params, which).flatten(1)
+        theta = composed(x, run, params, which).flatten(1)
         return Kernel(kernels.warp, (on, theta)), (x.shape[2], x.shape[3])
     found = one_box(x, run, params) if kind is ResizedCrop else None
     return (Kernel(kernels.crop, [found[0]]), (found[1], found[1])) if found else None
