@@ -145,7 +145,8 @@ class Views:
             if len(own) == len(params):
                 return made
             views |= dict(zip(own, made.unbind(0), strict=True))
-        return torch.stack([views[v] for v in range(len(params))])
+        by_pixel = [views[v].permute(0, 2, 3, 1) for v in range(len(params))]  # as they lie
+        return torch.stack(by_pixel).permute(0, 1, 4, 2, 3)
 
     def targets(self) -> dict[str, str]:
         """Return {target: name of the transform that draws it} for the targets of style probes."""

@@ -10,6 +10,7 @@ from msr.augment import PRESETS, Pipeline, pipelines, spatial
 from msr.augment.mass import mass_centre, mass_covariance
 from msr.augment.presets import SPRITE_PRESETS
 from msr.data import dsprites
+from msr.views import Views
 
 S = 16
 
@@ -333,3 +334,29 @@ def test_a_size_reveals_nothing_of_the_size_before():
     assert out.isfinite().all() and out[2].max() == 0
     params["zoom"]["on"][1] = False
     assert size(pipeline.apply(x, params))[1] == pytest.approx(size(x)[1].item(), abs=0.005)
+
+
+# ------------------------------------------------------------------------------ how images lie
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_views_lie_as_convolutions_read_them(preset):
+    """So a training step need not copy them."""
+    pipes = pipelines(preset, S)
+    unlike = (pipes[0], Pipeline([*list(pipes[0].transforms.values())[:-1], Halved()]))
+    for pair in (pipes, unlike):
+        x = Views(*pair, ("appearance",))(torch.rand(4, 3, S, S), generator()).flatten(0, 1)
+        assert x.is_contiguous(memory_format=torch.channels_last)
+
+
+class Halved(augment.Normalise):
+    """Another last transform, without a kernel."""
+
+    def apply(self, x, params, inplace=False):
+        return x / 2
+
+
+def test_a_pipeline_of_nothing_gives_the_rows_as_floats():
+    x = torch.randint(0, 256, (3, 3, S, S), dtype=torch.uint8)
+    which = torch.tensor([2, 0, 0, 1])
+    assert torch.equal(Pipeline([]).apply(x, {}, which=which), x[which].float() / 255)

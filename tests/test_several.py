@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,12 +82,11 @@ def test_an_error_is_that_of_the_network(setup, monkeypatch):
         several.trained(setup, [0, 1])
 
 
-def test_on_a_gpu_or_several_devices_they_take_turns(setup, monkeypatch):
+def test_on_a_gpu_or_several_devices_they_take_turns(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
-    assert [several.at_once(setup, jobs) for jobs in (0, 1, 3, 9)] == [1, 1, 3, 4]
-    cuda = replace(setup, device=torch.device("cuda"))
-    both = replace(setup, config=setup.config.change(devices=2, batch_size=16))
-    assert several.at_once(cuda, 9) == several.at_once(both, 9) == 1
+    cpu, cuda = torch.device("cpu"), torch.device("cuda", 1)
+    assert [several.at_once(cpu, jobs) for jobs in (0, 1, 3, 9)] == [1, 1, 3, 4]
+    assert several.at_once(cuda, 9) == several.at_once(cpu, 9, devices=2) == 1
 
 
 def test_results_come_in_the_order_of_the_jobs(setup, monkeypatch, capsys):
@@ -110,14 +108,12 @@ SCRIPT = """
 import os, sys, time
 from msr.experiments import several
 
-def wait(setup, folder):
+def wait(folder):
     open(os.path.join(folder, str(os.getpid())), "w").close()
     time.sleep(120)
 
 if __name__ == "__main__":
-    several.at_once = lambda *_: 2
-    several.by_itself = lambda setup: setup
-    several.mapped(None, wait, [(sys.argv[1],)] * 2, ["a", "b"])
+    list(several.answers(wait, [(sys.argv[1],)] * 2, 2))
 """
 
 

@@ -52,7 +52,8 @@ class Pipeline:
         None: N = B, and they are in one order. Neighbouring affine maps resample x once, and so do
         a crop and the flips after it. A crop may change H and W.
 
-        On a CPU a transform's compiled kernel does it where it has one (see `sweep`).
+        On a CPU a transform's compiled kernel does it where it has one (see `sweep`). The result
+        lies in memory as channels_last, as convolutions read it fastest.
         """
         runs = [list(run) for _, run in itertools.groupby(self.transforms.values(), resampling)]
         with torch.autocast(x.device.type, enabled=False):
@@ -64,7 +65,7 @@ class Pipeline:
                     y, done = self._apply(runs[0], x, [params[t.name] for t in runs[0]], inplace), 1
                 inplace = inplace or _apart(x, y)
                 x, which, runs = y, None, runs[done:]
-        return x
+        return taken(x, which).contiguous(memory_format=torch.channels_last)
 
     def _apply(
         self, run: Sequence[Transform], x: torch.Tensor, params: list[Params], inplace: bool

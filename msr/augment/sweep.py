@@ -6,10 +6,7 @@ that lies in the processor's cache.
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +16,7 @@ from msr.augment.affine import Affine, composed
 from msr.augment.base import Kernel, Params, Transform
 from msr.augment.kernels import spatial as kernels
 from msr.augment.spatial import Flip, ResizedCrop, one_box
+from msr.augment.threads import in_threads
 
 CACHE = 2**17  # floats that a thread works on at a time
 Step = tuple[Kernel, torch.Tensor]  # and which images it changes, bool [B]
@@ -34,14 +32,18 @@ def swept(
 
     x: images [N, C, h, w]. runs: neighbours that resample together, or single transforms; as many
     are carried out as have kernels. It is none, and x is returned, if x is not uint8 or float32, on
-    a GPU or part of a graph of gradients. params, which: as in `Pipeline.apply`. Raises ValueError
-    for parameters of another number of images, and for `which` that names an image beyond x.
+    a GPU or part of a graph of gradients. Images that went through all runs are channels_last.
+    params, which: as in `Pipeline.apply`. Raises ValueError for parameters of another number of
+    images, and for `which` that names an image beyond x.
     """
     kept = x.requires_grad and torch.is_grad_enabled()
     if x.device.type != "cpu" or x.dtype not in (torch.uint8, torch.float32) or kept:
         return x, 0
-    which = torch.arange(len(x)) if which is None else which
-    _check(x, which, params)
+    which = torch.arange(len(x)) if which is None else _checked(which, len(x))
+    n = len(which)
+    for own in params.values():
+        if "on" in own and len(own["on"]) != n:
+            raise ValueError(f"parameters of {len(own['on'])} images for a batch of {n}; draw {n}")
     found = _resampled(x, runs[0], [params[t.name] for t in runs[0]], which)
     resampling, side = found or (Kernel(kernels.copy), (x.shape[2], x.shape[3]))
     all_on, steps = torch.ones(1, dtype=torch.bool), []
@@ -52,17 +54,15 @@ def swept(
             break
         steps.append((kernel, own.get("on", all_on)))
     done = bool(found) + len(steps)
-    return (carried_out(x, which, resampling, side, steps) if done else x), done
+    last = done == len(runs)
+    return (carried_out(x, which, resampling, side, steps, last) if done else x), done
 
 
-def _check(x: torch.Tensor, which: torch.Tensor, params: dict[str, Params]) -> None:
-    """Raise as `swept` does: a kernel reads what it is told to."""
-    n = len(which)
-    for own in params.values():
-        if "on" in own and len(own["on"]) != n:
-            raise ValueError(f"parameters of {len(own['on'])} images for a batch of {n}; draw {n}")
-    if n and not (0 <= int(which.min()) and int(which.max()) < len(x)):
-        raise ValueError(f"which: images {which.min()} to {which.max()} of {len(x)}; count from 0")
+def _checked(which: torch.Tensor, n: int) -> torch.Tensor:
+    """Return `which`, for n images; raise ValueError for others, since a kernel would read them."""
+    if len(which) and not (0 <= int(which.min()) and int(which.max()) < n):
+        raise ValueError(f"which: images {which.min()} to {which.max()} of {n}; count from 0")
+    return which
 
 
 def resampling(t: Transform) -> Any:
@@ -98,22 +98,27 @@ def carried_out(
     resampling: Kernel,
     side: tuple[int, int],
     steps: Sequence[Step],
+    last: bool,
 ) -> torch.Tensor:
     """Return images [B, C, H, W], float32, made of x [N, C, h, w]; side: (H, W).
 
     resampling: its `run` is called with x, `which`, its numbers and the result. steps: the kernels
-    that follow it, and which images each changes.
+    that follow it, and which images each changes. last: whether the result is channels_last.
     """
-    n = len(which)
-    out = torch.empty(n, x.shape[1], *side)
-    source, chosen, made = x.detach().contiguous().numpy(), which.numpy(), out.numpy()
+    n, shape = len(which), (x.shape[1], *side)
+    out = torch.empty(n, *shape, memory_format=[torch.contiguous_format, torch.channels_last][last])
+    source, chosen = x.detach().contiguous().numpy(), which.numpy()
+    made, pixels = out.numpy(), out.permute(0, 2, 3, 1).numpy()
     numbers = _arrays(resampling.numbers, n)
     later = [(kernel.run, _arrays([on, *kernel.numbers], n)) for kernel, on in steps]
 
     def work(part: slice) -> None:
-        resampling.run(source, chosen[part], *(v[part] for v in numbers), made[part])
+        some = np.empty((part.stop - part.start, *shape), np.float32) if last else made[part]
+        resampling.run(source, chosen[part], *(v[part] for v in numbers), some)
         for run, values in later:
-            run(made[part], *(v[part] for v in values))
+            run(some, *(v[part] for v in values))
+        if last:
+            kernels.by_pixel(some, pixels[part])
 
     each = max(1, CACHE // max(1, x[:1].numel(), out[:1].numel()))
     in_threads(work, [slice(i, min(i + each, n)) for i in range(0, n, each)])
@@ -123,27 +128,3 @@ def carried_out(
 def _arrays(numbers: Sequence[torch.Tensor], n: int) -> list[np.ndarray]:
     """Return what a kernel needs to know of n images as contiguous arrays [n, …]."""
     return [v.expand(n, *v.shape[1:]).contiguous().numpy() for v in numbers]
-
-
-def in_threads(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
-    """Do the work of all parts, in as many threads as PyTorch uses; each takes the next part.
-
-    So a thread whose core has other work to do, such as PyTorch's own threads, which wait awake for
-    a while, does less of it.
-    """
-    threads, waiting = max(1, min(torch.get_num_threads(), len(parts))), iter(parts)
-
-    def share() -> None:
-        for part in waiting:
-            work(part)
-
-    others = [pool(os.getpid(), threads).submit(share) for _ in range(1, threads)]
-    share()
-    for other in others:
-        other.result()
-
-
-@functools.cache
-def pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Return the threads of this process, which live as long as it does."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="views")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from sklearn.utils.parallel import Parallel, delayed
 
 from msr import dist
@@ -37,7 +38,7 @@ def trained(
     """
     kinds = [False, True][: 1 + plain]
     jobs = [(seed, vanilla) for vanilla in kinds for seed in seeds]
-    n = at_once(setup, len(jobs))
+    n = at_once(setup.device, len(jobs), setup.config.devices)
     if n > 1:
         shared = by_itself(setup)
         with watched(setup, jobs):
@@ -50,9 +51,12 @@ def trained(
     return runs[: len(seeds)], runs[len(seeds) :]
 
 
-def at_once(setup: Setup, jobs: int) -> int:
-    """Return how many of the networks to train at once: 1, or on a CPU as many as it has cores."""
-    if setup.device.type != "cpu" or setup.config.devices > 1 or dist.world_size() > 1:
+def at_once(device: torch.device, jobs: int, devices: int = 1) -> int:
+    """Return how many jobs to do at once: 1, or on a CPU as many as it has cores.
+
+    devices: on how many a job works by itself, as the parameter of that name says.
+    """
+    if device.type != "cpu" or devices > 1 or dist.world_size() > 1:
         return 1
     return max(1, min(jobs, cores()))
 
@@ -85,7 +89,7 @@ def mapped(
     the jobs, for the display.
     What they print is printed here when each is done.
     """
-    n = at_once(setup, len(jobs))
+    n = at_once(setup.device, len(jobs), setup.config.devices)
     shared = by_itself(setup) if n > 1 else setup
     return shown(answers(function, [(shared, *job) for job in jobs], n), names, "networks")
 
@@ -96,10 +100,10 @@ def measured(function: Callable[[Any], Any], runs: Sequence[Any]) -> list[Any]:
     What function writes into a run is lost where it works in another process. What it prints is
     printed here.
     """
-    devices = {next(run.model.parameters()).device.type for run in runs}
-    n = min(len(runs), cores()) if devices == {"cpu"} and dist.world_size() == 1 else 1
+    devices = {next(run.model.parameters()).device for run in runs}
+    n = at_once(devices.pop(), len(runs)) if len(devices) == 1 else 1
     found = []
-    for result, said in answers(function, [(run,) for run in runs], max(1, n)):
+    for result, said in answers(function, [(run,) for run in runs], n):
         print(said, end="", flush=True)
         found.append(result)
     return found

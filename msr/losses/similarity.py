@@ -17,7 +17,7 @@ import torch
 BLOCK = {"cpu": 512, "cuda": 4096}
 LARGEST = 80.0  # of 2 · scale: exp(−2 · scale) is then a normal number in float32
 
-Place = tuple[int, slice]  # a view, and some of its images
+Place = tuple[slice, slice]  # some views, and of each the same images
 
 
 class _LogSums(torch.autograd.Function):
@@ -37,9 +37,9 @@ class _LogSums(torch.autograd.Function):
         others = a if b is None else b
         for i, j in pairs(a, others, mirrored=b is None):
             block = exponentials(a, others, i, j, scale, first, alone)
-            sums[i] += block.sum(dim=1)
+            add(sums[i], block.sum(dim=1))
             if b is None and i != j:
-                sums[j] += block.sum(dim=0)
+                add(sums[j], block.sum(dim=0))
         ctx.save_for_backward(a, b, sums)
         ctx.settings = scale, first, alone
         return sums.log() + scale
@@ -54,15 +54,16 @@ class _LogSums(torch.autograd.Function):
         others = a if b is None else b
         for i, j in pairs(a, others, mirrored=b is None):
             block = exponentials(a, others, i, j, scale, first, alone)
+            rows, columns = a[i].flatten(0, 1), others[j].flatten(0, 1)
             if of_b is not None:
-                block *= weight[i][:, None]
-                of_a[i] += block @ others[j]
-                of_b[j] += block.T @ a[i]
+                block *= weight[i].flatten()[:, None]
+                add(of_a[i], block @ columns)
+                add(of_b[j], block.T @ rows)
             else:
-                block *= weight[i][:, None] + weight[j]
-                of_a[i] += block @ a[j]
+                block *= weight[i].flatten()[:, None] + weight[j].flatten()
+                add(of_a[i], block @ columns)
                 if i != j:
-                    of_a[j] += block.T @ a[i]
+                    add(of_a[j], block.T @ rows)
         return of_a, of_b, None, None, None
 
 
@@ -85,18 +86,27 @@ def pairs(a: torch.Tensor, b: torch.Tensor, mirrored: bool) -> Iterator[tuple[Pl
     mirrored: a is b, so of two blocks that mirror each other only one is yielded.
     """
     size = BLOCK.get(a.device.type, 512)
-    rows, columns = places(a, size), places(b, size)
+    views = max(1, size // max(1, a.shape[1], b.shape[1]))  # of a block, the same in a and b
+    rows, columns = places(a, size, views), places(b, size, views)
     if mirrored:
         yield from itertools.combinations_with_replacement(rows, 2)
     else:
         yield from itertools.product(rows, columns)
 
 
-def places(x: torch.Tensor, size: int) -> list[Place]:
-    """Return the blocks of x [V, n, D], each of at most `size` images of one view."""
-    starts = range(0, x.shape[1], size)
-    parts = [slice(start, min(start + size, x.shape[1])) for start in starts]
-    return [(view, part) for view in range(len(x)) for part in parts]
+def places(x: torch.Tensor, size: int, views: int) -> list[Place]:
+    """Return the blocks of x [V, n, D], each of at most so many views and `size` images of each."""
+    return list(itertools.product(slices(x.shape[0], views), slices(x.shape[1], size)))
+
+
+def slices(n: int, size: int) -> list[slice]:
+    """Return the slices that cut n places into pieces of at most `size`."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def add(part: torch.Tensor, values: torch.Tensor) -> None:
+    """Add values [v · n, …] to a part [v, n, …] of a tensor, in place."""
+    part.add_(values.view_as(part))
 
 
 def exponentials(
@@ -108,14 +118,18 @@ def exponentials(
     first: int,
     alone: bool,
 ) -> torch.Tensor:
-    """Return exp(scale (⟨a_i, b_j⟩ − 1)) of one block, 0 for what is left out of the sum."""
-    block = torch.mm(a[i], b[j].T).sub_(1).mul_(scale).exp_()
-    if alone and i[0] != j[0]:
-        return block
+    """Return exp(scale (⟨a_i, b_j⟩ − 1)) of one block, 0 for what is left out of the sum.
+
+    Its rows are the images of the first view of a_i, then those of the next; so are its columns.
+    """
+    rows, columns = a[i], b[j]  # [v, n, D], [w, m, D]
+    block = torch.mm(rows.flatten(0, 1), columns.flatten(0, 1).T).sub_(1).mul_(scale).exp_()
     low = max(i[1].start + first, j[1].start)  # images that are in both, by their place in b
     high = min(i[1].stop + first, j[1].stop)
-    if low < high:
+    if low < high and not (alone and i[0] != j[0]):
         down, right = low - first - i[1].start, low - j[1].start
-        square = block[down : down + high - low, right : right + high - low]
-        square.diagonal().zero_()
+        square = block.unflatten(1, columns.shape[:2]).unflatten(0, rows.shape[:2])
+        square = square[:, down : down + high - low, :, right : right + high - low]
+        same = square.diagonal(dim1=1, dim2=3)  # [v, w, images]
+        (same.diagonal(dim1=0, dim2=1) if alone else same).zero_()
     return block

@@ -36,4 +36,4 @@ def clamped(value, low, high):
 @compiled
 def unit(value):
     """Return value, clamped to [0, 1]."""
-    return min(max(value, f4(0)), f4(1))
+    return clamped(value, f4(0), f4(1))

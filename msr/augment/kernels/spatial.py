@@ -24,6 +24,21 @@ def copy(source, which, out):
 
 
 @compiled
+def by_pixel(x, out):
+    """Write images [B, C, H, W] with the channels of a pixel side by side, [B, H, W, C]."""
+    for i in range(len(x)):
+        channels, size = len(x[i]), x[i, 0].size
+        values, pixels = x[i].reshape(channels, size), out[i].reshape(size, channels)
+        if channels == 3:
+            for k in range(size):
+                pixels[k, 0], pixels[k, 1], pixels[k, 2] = values[0, k], values[1, k], values[2, k]
+        else:
+            for c in range(channels):
+                for k in range(size):
+                    pixels[k, c] = values[c, k]
+
+
+@compiled
 def between(start, length, n, size, first, weight):
     """Write where `size` pixels of a box lie between n pixels, as `spatial.between` has it.
 
