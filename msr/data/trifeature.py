@@ -57,13 +57,15 @@ def polygon(p: torch.Tensor, vertices: Sequence[tuple[float, float]]) -> torch.T
     vertices: (x, y) in order around the polygon. After Quilez, "2D distance functions".
     """
     v = torch.tensor(vertices, device=p.device)
-    distance, sign = torch.full_like(p[..., 0], math.inf), torch.ones_like(p[..., 0])
+    x, y = (axis.contiguous() for axis in p.unbind(-1))
+    distance, sign = torch.full_like(x, math.inf), torch.ones_like(x)
     for a, b in zip(v, v.roll(1, 0)):
-        edge, w = b - a, p - a
-        along = ((w * edge).sum(-1) / (edge @ edge)).clamp(0, 1)
-        distance = torch.minimum(distance, (w - along[..., None] * edge).square().sum(-1))
-        left = edge[0] * w[..., 1] > edge[1] * w[..., 0]
-        above, below = p[..., 1] >= a[1], p[..., 1] < b[1]
+        edge, right, down = b - a, x - a[0], y - a[1]
+        along = ((right * edge[0] + down * edge[1]) / (edge @ edge)).clamp(0, 1)
+        off = (right - along * edge[0]).square() + (down - along * edge[1]).square()
+        distance = torch.minimum(distance, off)
+        left = edge[0] * down > edge[1] * right
+        above, below = y >= a[1], y < b[1]
         sign = torch.where((above & below & left) | ~(above | below | left), -sign, sign)
     return sign * distance.sqrt()
 
