@@ -273,7 +273,7 @@ def by_hand(a, b, scale, first, alone):
 
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("first", [None, 0, 5, 8])
-@pytest.mark.parametrize("block", [3, 4, 30, 100])  # of one view, of two, of all three
+@pytest.mark.parametrize("block", [3, 4, 60, 100])  # of one view, of two, of all three
 def test_sums_by_blocks_are_those_of_the_whole_matrix(alone, first, block, monkeypatch):
     """first: where the anchors' images stand among those of all ranks; None: one rank."""
     monkeypatch.setitem(similarity.BLOCK, "cpu", block)

@@ -86,7 +86,8 @@ def pairs(a: torch.Tensor, b: torch.Tensor, mirrored: bool) -> Iterator[tuple[Pl
     mirrored: a is b, so of two blocks that mirror each other only one is yielded.
     """
     size = BLOCK.get(a.device.type, 512)
-    views = max(1, size // max(1, a.shape[1], b.shape[1]))  # of a block, the same in a and b
+    # of a block, the same in a and b; half as large, since a block against itself is no half
+    views = max(1, size // 2 // max(1, a.shape[1], b.shape[1]))
     rows, columns = places(a, size, views), places(b, size, views)
     if mirrored:
         yield from itertools.combinations_with_replacement(rows, 2)
