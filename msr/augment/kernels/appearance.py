@@ -180,6 +180,7 @@ def normalise(x, on, mean, std):
     for i in range(len(x)):
         if on[i]:
             for c in range(x.shape[1]):
-                values, centre, scale = x[i, c].reshape(x[i, c].size), mean[i, c], std[i, c]
+                values, centre = x[i, c].reshape(x[i, c].size), mean[i, c]
+                scale = f4(1) / std[i, c]  # a product takes a fifth of the time of a division
                 for k in range(len(values)):
-                    values[k] = (values[k] - centre) / scale
+                    values[k] = (values[k] - centre) * scale

@@ -11,9 +11,29 @@ from msr.augment.kernels.compiled import clamped, compiled, f4
 def floats(image, out):
     """Write an image [C, H, W], uint8 or in [0, 1], as float32 in [0, 1]."""
     pixels, values = image.reshape(image.size), out.reshape(out.size)
-    scale = f4(255) if image.itemsize == 1 else f4(1)
     for i in range(pixels.size):
-        values[i] = f4(pixels[i]) / scale
+        values[i] = f4(pixels[i])
+    from_bytes(image, values)
+
+
+@compiled
+def from_bytes(image, values):
+    """Divide values by 255, if they are those of a uint8 image."""
+    if image.itemsize == 1:
+        for i in range(len(values)):
+            values[i] /= f4(255)
+
+
+@compiled
+def turned(image, down, across, out):
+    """Write an image as `floats` does, mirrored down the columns, across the rows, or both."""
+    last, end = image.shape[1] - 1, image.shape[2] - 1
+    for c in range(len(image)):
+        for y in range(last + 1):
+            row, line = image[c, last - y if down else y], out[c, y]
+            for x in range(end + 1):
+                line[x] = f4(row[end - x]) if across else f4(row[x])
+            from_bytes(image, line)
 
 
 @compiled
@@ -105,7 +125,7 @@ def two_taps(image, first, weight, out):
     first: the first row and column of each sum [2, size]; weight: [2, taps, size].
     """
     h, w = image.shape[1:]
-    scale, row = f4(255) if image.itemsize == 1 else f4(1), np.zeros(w + 1, f4)
+    row = np.zeros(w + 1, f4)
     left, right = first[1].min(), min(first[1].max() + 2, w)
     part, column, before, after = row[left:right], first[1], weight[1, 0], weight[1, 1]
     for c in range(image.shape[0]):
@@ -114,7 +134,8 @@ def two_taps(image, first, weight, out):
             lower = image[c, min(first[0, y] + 1, h - 1), left:right]
             a, b, line = weight[0, 0, y], weight[0, 1, y], out[c, y]
             for i in range(len(part)):
-                part[i] = (a * f4(upper[i]) + b * f4(lower[i])) / scale
+                part[i] = a * f4(upper[i]) + b * f4(lower[i])
+            from_bytes(image, part)
             for i in range(len(line)):
                 at = column[i]
                 line[i] = before[i] * row[at] + after[i] * row[at + 1]
@@ -150,8 +171,9 @@ def crop(source, which, boxes, out):
     whole = source.shape[2:] == out.shape[2:]
     for i in range(len(out)):
         image, (top, left, height, width) = source[which[i]], boxes[i]
-        if whole and top == 0 and left == 0 and height == 1 and width == 1:
-            floats(image, out[i])
+        down, across = height < 0, width < 0
+        if whole and abs(height) == 1 and abs(width) == 1 and top == down and left == across:
+            turned(image, down, across, out[i])
         else:
             resized(image, boxes[i], out[i])
 
