@@ -64,8 +64,8 @@ display(Markdown(performance.measured_on(kept)))
 # (`msr/augment/sweep.py`). What the transforms do is compiled by numba (`msr/augment/kernels/`), so
 # an image is read once, changed while it lies in the processor's cache, and written as convolutions
 # read it. Only the images that drew a transform pass through it, a crop and its flips resample
-# once, and a hue is found by arithmetic alone, without branches. The threads are those of PyTorch,
-# which wait awake after an operation; others would share their cores with them
+# once, and a hue is found by arithmetic alone, without branches. On Linux the threads are those of
+# PyTorch, which wait awake after an operation; others would share their cores with them
 # (`msr/augment/threads.py`). A GPU runs the same transforms in PyTorch, and a test compares the
 # two.
 
@@ -139,9 +139,10 @@ display(Markdown("\n".join(f"- {line}" for line in budgets if line)))
 speed_plots.ratios({"against matrix products": part("steps", end=": matrix products")})
 
 # %% [markdown]
-# So there is little left to gain but by fewer operations, or by a processor with more of them. It
-# is the same for the pages of this book: more than half of what a page takes is the training of its
-# networks, two of which share the cores ([minutes of every page](reference-runs)).
+# What is missing to 1 is the most that a faster program could gain; beyond it, a step needs fewer
+# operations or another processor. Pages of this book take what their networks take to train: with
+# networks that are trained already, even those of the longest runs are made in minutes
+# ([the minutes of each](reference-runs)).
 
 # %% [markdown]
 # ## A compiled network

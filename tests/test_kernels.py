@@ -254,7 +254,7 @@ def test_views_are_the_same_whether_kernels_were_compiled_before(tmp_path):
 
 INTERPRETED = """
 import torch
-from msr.augment import PRESETS, pipelines
+from msr.augment import PRESETS, HorizontalFlip, Pipeline, VerticalFlip, pipelines
 from msr.augment.presets import SPRITE_PRESETS
 from msr.views import Views
 
@@ -263,6 +263,10 @@ for preset in (*PRESETS.values(), *SPRITE_PRESETS.values()):
         views = Views(*pipelines(preset, 8))
         x = torch.randint(0, 256, (6, 3, stored, stored), dtype=torch.uint8)
         assert views(x, torch.Generator()).isfinite().all()
+for channels in (1, 2, 4):
+    flips = Pipeline([HorizontalFlip(), VerticalFlip()])
+    x = torch.randint(0, 256, (9, channels, 5, 5), dtype=torch.uint8)
+    assert flips.apply(x, flips.sample(torch.Generator(), 9, 5)).isfinite().all()
 """
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,16 @@ def test_on_a_gpu_or_several_devices_they_take_turns(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda", 1)
     assert [several.at_once(cpu, jobs) for jobs in (0, 1, 3, 9)] == [1, 1, 3, 4]
     assert several.at_once(cuda, 9) == several.at_once(cpu, 9, devices=2) == 1
+
+
+def test_jobs_say_on_how_many_devices_they_work(setup, monkeypatch):
+    asked = []
+    monkeypatch.setattr(several, "at_once", lambda *some: asked.append(some) or 1)
+    both = replace(setup, config=setup.config.change(devices=2, batch_size=16))
+    several.mapped(both, lambda *_: None, [()] * 3, ["a", "b", "c"])
+    monkeypatch.setattr(Setup, "fit", lambda *_, **__: None)
+    several.trained(both, [0, 1], plain=True)
+    assert asked == [(setup.device, 3, 2), (setup.device, 4, 2)]
 
 
 def test_results_come_in_the_order_of_the_jobs(setup, monkeypatch, capsys):

@@ -1,8 +1,11 @@
 """The threads that make views: all parts are done once, errors are raised, forks do not hang."""
 
 import multiprocessing
+import os
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,6 +69,7 @@ def test_one_part_or_thread_needs_no_others(monkeypatch):
     monkeypatch.setattr(threads, "openmp", lambda: pytest.fail("another thread"))
     monkeypatch.setattr(threads, "pool", lambda *_: pytest.fail("another thread"))
     caller, seen = threading.get_ident(), []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     threads.in_threads(lambda _: seen.append(threading.get_ident()), PARTS[:1])
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     threads.in_threads(lambda _: seen.append(threading.get_ident()), PARTS)
@@ -86,20 +90,31 @@ def test_a_forked_process_has_threads_of_its_own(kind):
     assert not alive and queue.get() == [0, 1, 2, 3]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of PyTorch for Linux")
-def test_the_threads_are_those_of_pytorch(two):
-    """Work after an operation of PyTorch, and after it again, needs no further thread."""
-    if not threads.openmp():
-        pytest.skip("this PyTorch has other threads than those of GNU OpenMP")
-    x = torch.randn(256, 256)
-    x @ x, x.exp()
-    before = count()
-    assert numbers() == [0, 1, 2, 3] and count() == before
-    x.exp()
-    assert count() == before
-
+COUNTED = """
+import sys, torch
+from msr.augment import threads
 
 def count():
-    """How many threads this process has."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Threads"))
+
+torch.set_num_threads(2)
+x = torch.randn(512, 512)
+x @ x, x.exp()
+before = count()
+threads.in_threads(lambda _: None, [slice(i, i + 1) for i in range(4)])
+x.exp()
+print(bool(threads.openmp()), before, count())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_threads_are_those_of_pytorch():
+    """Work after an operation of PyTorch, and before another, needs no further thread."""
+    command = [sys.executable, "-c", COUNTED]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    theirs, before, after = found.stdout.split()
+    if theirs != "True":
+        pytest.skip("this PyTorch has other threads than those of GNU OpenMP")
+    assert before == after

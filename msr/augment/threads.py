@@ -11,6 +11,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,6 +41,7 @@ def in_threads(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
         share()
     elif parallel:
         parallel(Callback(share), None, threads, 0)
+        share()  # nothing is left, unless the callback was interrupted before it began
     else:
         others = [pool(os.getpid(), threads).submit(share) for _ in range(1, threads)]
         share()
@@ -51,17 +53,20 @@ def in_threads(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
 
 @functools.cache
 def openmp() -> Any:
-    """Return `GOMP_parallel` of the OpenMP that this process has loaded, or None.
+    """Return `GOMP_parallel` of the OpenMP that PyTorch has loaded, or None.
 
     It calls a function in each of so many threads, as PyTorch does for its operations.
     """
-    try:
-        library = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
-        parallel = library.GOMP_parallel
-    except (AttributeError, OSError):  # not Linux, or a PyTorch with other threads
-        return None
-    parallel.argtypes, parallel.restype = [Callback, ctypes.c_void_p, *[ctypes.c_uint] * 2], None
-    return parallel
+    beside = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))
+    for name in [*map(str, beside), "libgomp.so.1"]:
+        try:
+            parallel = ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW).GOMP_parallel
+        except (AttributeError, OSError):  # not loaded, or not Linux
+            continue
+        parallel.argtypes = [Callback, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        parallel.restype = None
+        return parallel
+    return None
 
 
 @functools.cache
