@@ -27,7 +27,7 @@ class Case:
     name: str
     ours: Work
     theirs: Work
-    work: int = 1
+    work: float = 1
     unit: str = "calls"
     measure: Callable[[Work, torch.device], float] | None = None
     most: int = 10**6
@@ -68,6 +68,14 @@ def seconds(work: Work, device: torch.device) -> float:
 def told(work: Work, device: torch.device) -> float:
     """Return the cost that a call itself says it had, where it measures a part of what it does."""
     return work()
+
+
+def by(threads: int, work: Work) -> None:
+    """Do work by so many threads, then set their number back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    work()
+    torch.set_num_threads(before)
 
 
 def wait(device: torch.device) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.pairs import Case
+from benchmarks.pairs import Case, Work, by
 from msr.augment import (
     PRESETS,
     ColorJitter,
@@ -21,9 +22,12 @@ from msr.augment import (
     Transform,
 )
 from msr.data import Batches
-from msr.experiments import imagenet
+from msr.data.latents import LatentViews, Stream
+from msr.experiments import imagenet, latent_runs, numerical
 from msr.experiments.setup import Setup
-from msr.train import loop
+from msr.models import MultiSpace
+from msr.objective import Objective
+from msr.train import Training, loop
 from msr.train.device import use_bf16
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -34,13 +38,14 @@ NETWORKS: dict[str, dict[str, Any]] = {
     | {"sizes": [64, 32, 32], "batch_size": 16, "augmentation": "medium", "hidden": [512]}
     | {"optimizer": "lars", "max_images": 64},
 }
+LATENTS = "latents, the whole step"
 SIZES = {"64 px, photographs": 64, "224 px, ResNet-18": 224}  # those of the suite on views
 NAMES = ("crop", "flip", "jitter", "greyscale", "blur", "solarise")  # up to six style spaces
 MOST = 6
 
 
 def cases(device: torch.device) -> Iterator[Case]:
-    """Yield whole steps against parts of them, a compiled network, then steps against M."""
+    """Yield whole steps against parts of them, compiled networks, then steps against M."""
     for name, changes in NETWORKS.items():
         step = Step(changes, device)
         n = step.images.shape[0] * step.setup.views.n_views
@@ -48,9 +53,15 @@ def cases(device: torch.device) -> Iterator[Case]:
         yield Case(f"{name}: the views alone", step.whole, step.views_alone, n, "views")
         dense, flop = step.dense()
         yield Case(f"{name}: matrix products", step.network_alone, dense, flop, "GFLOP")
-    compiled, name = Step({}, device), next(iter(NETWORKS))
+    latents, compiled, name = LatentStep(device), Step({}, device), next(iter(NETWORKS))
+    dense, flop = latents.dense(side=256)
+    one, other = alone(latents.whole), alone(dense)
+    yield Case(f"{LATENTS}: matrix products", one, other, flop, "GFLOP")
     compiled.state.model.compile()
     yield Case(f"compiled, {name}: not", compiled.whole, Step({}, device).whole, 1, "steps")
+    small = LatentStep(device)
+    small.state.model.compile()
+    yield Case(f"compiled, {LATENTS}: not", alone(small.whole), one, 1, "steps")
     PRESETS.setdefault("symmetric", symmetric)
     same: dict[str, Any] = {"augmentation": "symmetric"}
     plain = Step(same | {"groups": [], "sizes": [24]}, device)
@@ -60,6 +71,11 @@ def cases(device: torch.device) -> Iterator[Case]:
         yield Case(
             f"paired, M = {m}: plain SSL", paired.whole, plain.whole, len(plain.images), "images"
         )
+
+
+def alone(work: Work) -> Work:
+    """Return work by one thread, as encoders of latents train."""
+    return partial(by, 1, work)
 
 
 def symmetric(size: int) -> list[Transform]:
@@ -77,15 +93,25 @@ class Step:
     def __init__(self, changes: dict[str, Any], device: torch.device):
         asked = imagenet.Parameters(**{"max_images": 512, "device": str(device)} | changes)
         self.setup: Setup = imagenet.prepare(asked)
-        self.views = self.setup.views
-        model, objective = self.setup.build(0)
         settings = self.setup.training
         batches = Batches(self.setup.train, settings.batch_size, 0, device, 0)
+        self.begin(*self.setup.build(0), self.setup.views, batches, settings)
+
+    def begin(
+        self,
+        model: MultiSpace,
+        objective: Objective,
+        views: loop.MakeViews,
+        batches: loop.Batches,
+        settings: Training,
+    ) -> None:
+        """Prepare training, and a batch with its views."""
+        self.views = views
         self.state = loop.prepare(model, objective, batches, settings)
         self.schedule = loop.Schedule(settings, len(batches))
-        self.bf16 = use_bf16(settings.precision, device)
+        self.bf16 = use_bf16(settings.precision, torch.device(batches.device))
         self.images = next(iter(batches.epoch(0)))
-        self.made = self.views_alone().flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        self.made = self.views_alone().flatten(0, 1)
 
     def whole(self) -> None:
         """Take one step."""
@@ -108,15 +134,15 @@ class Step:
             _, z = state.model(self.made)
         z.backward(torch.ones_like(z))
 
-    def dense(self) -> tuple[Callable[[], None], int]:
+    def dense(self, side: int = 1024) -> tuple[Callable[[], None], float]:
         """Return matrix products of as many operations as `network_alone` has, and their GFLOP.
 
         Large square products of the same type are about the fastest that a processor computes.
+        side: of the squares.
         """
         with FlopCounterMode(display=False) as counter:
             self.network_alone()
-        side, device = 1024, self.made.device
-        kind = torch.bfloat16 if self.bf16 else torch.float32
+        kind, device = torch.bfloat16 if self.bf16 else torch.float32, self.made.device
         a, b = torch.randn(2, side, side, device=device, dtype=kind)
         times = max(1, round(counter.get_total_flops() / (2 * side**3)))
 
@@ -124,4 +150,14 @@ class Step:
             for _ in range(times):
                 a @ b
 
-        return products, round(times * 2 * side**3 / 1e9)
+        return products, times * 2 * side**3 / 1e9
+
+
+class LatentStep(Step):
+    """One training step of an encoder of latents, by the defaults of book/numerical.ipynb."""
+
+    def __init__(self, device: torch.device):
+        base, latents, _ = numerical.prepare(numerical.Parameters(device=str(device)))
+        batches = Stream(latents, base.batch_size, 1, 0, device)
+        made = latent_runs.build(base, 0)
+        self.begin(*made, LatentViews(latents), batches, base.training(0))

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from benchmarks import steps
-from benchmarks.pairs import Case, Work
+from benchmarks.pairs import Case, by
 
 
 def cases(device: torch.device) -> Iterator[Case]:
@@ -22,11 +22,3 @@ def cases(device: torch.device) -> Iterator[Case]:
         for name, work in (("views", step.views_alone), ("a step", step.whole)):
             both = partial(by, n, work), partial(by, 1, work)
             yield Case(f"{name}, {n} threads: one", *both, len(step.images), "images")
-
-
-def by(n: int, work: Work) -> None:
-    """Do work by so many threads, then set their number back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    work()
-    torch.set_num_threads(before)

@@ -118,8 +118,10 @@ speed_plots.ratios({"loss and gradient": part("losses")})
 # ## A step
 #
 # What part of a training step is the network's own, forward and backward? The rest is the price of
-# everything else: views, losses, optimiser. Where the network is small, as in the book's own runs,
-# views are a larger part of a step; the lines below say what a view may cost for a tenth.
+# everything else: views, losses, optimiser. (Each part is measured by itself beside whole steps, so
+# they add up to one only about as well as a measurement repeats.) Where the network is small, as in
+# the book's own runs, views are a larger part of a step; the lines below say what a view may cost
+# for a tenth.
 
 # %%
 names = {"the network alone": "network", "the views alone": "views"}
@@ -133,19 +135,21 @@ display(Markdown("\n".join(f"- {line}" for line in budgets if line)))
 
 # %% [markdown]
 # And how near is the network to what the processor can do? Its speed, as a share of the speed of
-# large matrix products with as many operations:
+# large matrix products with as many operations; of the [encoders of latents](numerical.ipynb),
+# which are small, that of a whole step in one thread:
 
 # %%
 speed_plots.ratios({"against matrix products": part("steps", end=": matrix products")})
 
 # %% [markdown]
 # What is missing to 1 is the most that a faster program could gain; beyond it, a step needs fewer
-# operations or another processor. Pages of this book take what their networks take to train: with
-# networks that are trained already, even those of the longest runs are made in minutes
-# ([the minutes of each](reference-runs)).
+# operations or another processor. For the encoders of latents it is much, since their step consists
+# of hundreds of small operations; what compiling makes of these is measured below. Pages of this
+# book take what their networks take to train: with networks that are trained already, even those of
+# the longest runs are made in minutes ([the minutes of each](reference-runs)).
 
 # %% [markdown]
-# ## A compiled network
+# ## Compiled networks
 #
 # `torch.compile` fuses operations. A speed below 1 means that the compiled network is slower, not
 # counting the time that compiling takes. The parameter `compile` is `auto` by default: on a CPU the

@@ -88,6 +88,7 @@ def test_the_measurements_of_the_book_are_of_todays_cases():
     assert [f"{size} px, all: PIL" in found["views"]["rows"] for size in views.SIZES] == [True] * 2
     for title in steps.NETWORKS:
         assert f"{title}: the views alone" in found["steps"]["rows"]
+    assert steps.LATENTS in performance.part(found, "steps", end=": matrix products")
     assert performance.measured_on(found).count("PyTorch") >= 1
     assert list(performance.part(found, "steps", "paired, ", ": plain SSL")) == [
         f"M = {m}" for m in range(1, steps.MOST + 1)
@@ -130,6 +131,16 @@ def test_a_step_and_its_parts():
     assert not torch.equal(before, next(step.state.model.parameters()))
     step.network_alone()
     assert step.views_alone().shape[:2] == (4, 20)
+
+
+def test_a_step_of_latents_and_its_products():
+    step = steps.LatentStep(CPU)
+    before = step.state.model.backbone[1].weight.clone()
+    step.whole()
+    assert not torch.equal(before, step.state.model.backbone[1].weight)
+    # forward, and backward for weights and inputs, of six square layers of 128 for 640 rows
+    _, gflop = step.dense(side=64)
+    assert gflop == pytest.approx(3 * 6 * 2 * 640 * 128**2 / 1e9, rel=0.1)
 
 
 @pytest.mark.skipif(not memory.CLEAR.exists(), reason="only Linux says what the peak was")

@@ -61,7 +61,7 @@ def times(ratio: float) -> str:
 def shares(parts: Mapping[str, Mapping[str, float]]) -> Figure:
     """Draw one bar per step, {step: {part: its share of the time}}; what is left is "the rest".
 
-    At most three parts have a colour.
+    At most three parts have a colour. Parts that were measured one by one may sum to more than 1.
     """
     fig, axes = figure(1, 1, width=7.2, height=0.9 + 0.45 * len(parts))
     axis, left = axes[0, 0], np.zeros(len(parts))
@@ -80,7 +80,7 @@ def shares(parts: Mapping[str, Mapping[str, float]]) -> Figure:
         left = left + widths
     axis.set_yticks(range(len(parts)), list(parts))
     axis.invert_yaxis()
-    axis.set_xlim(0, 1.02)
+    axis.set_xlim(0, 1.02 * max([1, *left]))
     axis.set_xticks([])
     axis.spines["bottom"].set_visible(False)
     fig.legend(loc="outside lower center", ncols=3)
