@@ -70,12 +70,16 @@ def told(work: Work, device: torch.device) -> float:
     return work()
 
 
-def by(threads: int, work: Work) -> None:
-    """Do work by so many threads, then set their number back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    work()
-    torch.set_num_threads(before)
+def by(threads: int, work: Work) -> Work:
+    """Return the same work, done by so many threads; then their number is set back."""
+
+    def done() -> None:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        work()
+        torch.set_num_threads(before)
+
+    return done
 
 
 def wait(device: torch.device) -> None:

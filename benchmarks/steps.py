@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.pairs import Case, Work, by
+from benchmarks.pairs import Case, by
 from msr.augment import (
     PRESETS,
     ColorJitter,
@@ -55,13 +54,13 @@ def cases(device: torch.device) -> Iterator[Case]:
         yield Case(f"{name}: matrix products", step.network_alone, dense, flop, "GFLOP")
     latents, compiled, name = LatentStep(device), Step({}, device), next(iter(NETWORKS))
     dense, flop = latents.dense(side=256)
-    one, other = alone(latents.whole), alone(dense)
-    yield Case(f"{LATENTS}: matrix products", one, other, flop, "GFLOP")
+    one = by(1, latents.whole)  # thread, as encoders of latents train
+    yield Case(f"{LATENTS}: matrix products", one, by(1, dense), flop, "GFLOP")
     compiled.state.model.compile()
     yield Case(f"compiled, {name}: not", compiled.whole, Step({}, device).whole, 1, "steps")
     small = LatentStep(device)
     small.state.model.compile()
-    yield Case(f"compiled, {LATENTS}: not", alone(small.whole), one, 1, "steps")
+    yield Case(f"compiled, {LATENTS}: not", by(1, small.whole), one, 1, "steps")
     PRESETS.setdefault("symmetric", symmetric)
     same: dict[str, Any] = {"augmentation": "symmetric"}
     plain = Step(same | {"groups": [], "sizes": [24]}, device)
@@ -71,11 +70,6 @@ def cases(device: torch.device) -> Iterator[Case]:
         yield Case(
             f"paired, M = {m}: plain SSL", paired.whole, plain.whole, len(plain.images), "images"
         )
-
-
-def alone(work: Work) -> Work:
-    """Return work by one thread, as encoders of latents train."""
-    return partial(by, 1, work)
 
 
 def symmetric(size: int) -> list[Transform]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import torch
 
@@ -20,5 +19,5 @@ def cases(device: torch.device) -> Iterator[Case]:
     counts = sorted({2**i for i in range(1, most.bit_length())} | {most} - {1})
     for n in counts:
         for name, work in (("views", step.views_alone), ("a step", step.whole)):
-            both = partial(by, n, work), partial(by, 1, work)
-            yield Case(f"{name}, {n} threads: one", *both, len(step.images), "images")
+            many, one = by(n, work), by(1, work)
+            yield Case(f"{name}, {n} threads: one", many, one, len(step.images), "images")

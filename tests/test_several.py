@@ -86,8 +86,9 @@ def test_an_error_is_that_of_the_network(setup, monkeypatch):
 def test_on_a_gpu_or_several_devices_they_take_turns(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
     cpu, cuda = torch.device("cpu"), torch.device("cuda", 1)
-    assert [several.at_once(cpu, jobs) for jobs in (0, 1, 3, 9)] == [1, 1, 3, 4]
-    assert several.at_once(cuda, 9) == several.at_once(cpu, 9, devices=2) == 1
+    assert [several.at_once([cpu], jobs) for jobs in (0, 1, 3, 9)] == [1, 1, 3, 4]
+    assert several.at_once([cuda], 9) == several.at_once([cpu], 9, devices=2) == 1
+    assert several.at_once([cpu, cuda], 9) == several.at_once([], 0) == 1
 
 
 def test_jobs_say_on_how_many_devices_they_work(setup, monkeypatch):
@@ -97,7 +98,7 @@ def test_jobs_say_on_how_many_devices_they_work(setup, monkeypatch):
     several.mapped(both, lambda *_: None, [()] * 3, ["a", "b", "c"])
     monkeypatch.setattr(Setup, "fit", lambda *_, **__: None)
     several.trained(both, [0, 1], plain=True)
-    assert asked == [(setup.device, 3, 2), (setup.device, 4, 2)]
+    assert asked == [([setup.device], 3, 2), ([setup.device], 4, 2)]
 
 
 def test_results_come_in_the_order_of_the_jobs(setup, monkeypatch, capsys):

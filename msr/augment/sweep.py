@@ -106,7 +106,8 @@ def carried_out(
     that follow it, and which images each changes. last: whether the result is channels_last.
     """
     n, shape = len(which), (x.shape[1], *side)
-    out = torch.empty(n, *shape, memory_format=[torch.contiguous_format, torch.channels_last][last])
+    memory = torch.channels_last if last else torch.contiguous_format
+    out = torch.empty(n, *shape, memory_format=memory)
     source, chosen = x.detach().contiguous().numpy(), which.numpy()
     made, pixels = out.numpy(), out.permute(0, 2, 3, 1).numpy()
     numbers = _arrays(resampling.numbers, n)

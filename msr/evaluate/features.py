@@ -81,7 +81,7 @@ def embed_views(
             draws = rows(params, part)
             draws = {name: {k: v.to(device) for k, v in p.items()} for name, p in draws.items()}
             x = pipeline.apply(*pipeline.unsquash(pixels, draws, aspect))  # [B, 3, S, S]
-            h, z = model(x.contiguous(memory_format=torch.channels_last))  # [B, H], [B, D]
+            h, z = model(x)  # [B, H], [B, D]
             found.append((h.float(), z.float()))
     return [_features(model.spaces, found, normalise) for found in parts]
 

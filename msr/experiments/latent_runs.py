@@ -169,8 +169,7 @@ def runs(settings: Mapping[str, Setting], seeds: Sequence[int], out_dir: str | P
     for name, setting in settings.items():
         names.setdefault(setting, name)
     jobs = [(setting, seed) for setting in names for seed in seeds]
-    devices = {setting.on for setting in names}
-    n = several.at_once(devices.pop(), len(jobs)) if len(devices) == 1 else 1
+    n = several.at_once([setting.on for setting in names], len(jobs))
     calls = [(s, seed, f"{out_dir}/{names[s]}", names[s]) for s, seed in jobs]
     titles = [f"{names[setting]}, seed {seed}" for setting, seed in jobs]
     done = iter(several.shown(several.answers(_saved, calls, n), titles, "runs"))

@@ -38,7 +38,7 @@ def trained(
     """
     kinds = [False, True][: 1 + plain]
     jobs = [(seed, vanilla) for vanilla in kinds for seed in seeds]
-    n = at_once(setup.device, len(jobs), setup.config.devices)
+    n = at_once([setup.device], len(jobs), setup.config.devices)
     if n > 1:
         shared = by_itself(setup)
         with watched(setup, jobs):
@@ -51,12 +51,14 @@ def trained(
     return runs[: len(seeds)], runs[len(seeds) :]
 
 
-def at_once(device: torch.device, jobs: int, devices: int = 1) -> int:
+def at_once(used: Iterable[torch.device], jobs: int, devices: int = 1) -> int:
     """Return how many jobs to do at once: 1, or on a CPU as many as it has cores.
 
-    devices: on how many a job works by itself, as the parameter of that name says.
+    used: the devices of the jobs. devices: on how many a job works by itself, as the parameter of
+    that name says.
     """
-    if device.type != "cpu" or devices > 1 or dist.world_size() > 1:
+    on_cpu = all(device.type == "cpu" for device in used)
+    if not on_cpu or devices > 1 or dist.world_size() > 1:
         return 1
     return max(1, min(jobs, cores()))
 
@@ -89,7 +91,7 @@ def mapped(
     the jobs, for the display.
     What they print is printed here when each is done.
     """
-    n = at_once(setup.device, len(jobs), setup.config.devices)
+    n = at_once([setup.device], len(jobs), setup.config.devices)
     shared = by_itself(setup) if n > 1 else setup
     return shown(answers(function, [(shared, *job) for job in jobs], n), names, "networks")
 
@@ -100,8 +102,7 @@ def measured(function: Callable[[Any], Any], runs: Sequence[Any]) -> list[Any]:
     What function writes into a run is lost where it works in another process. What it prints is
     printed here.
     """
-    devices = {next(run.model.parameters()).device for run in runs}
-    n = at_once(devices.pop(), len(runs)) if len(devices) == 1 else 1
+    n = at_once([next(run.model.parameters()).device for run in runs], len(runs))
     found = []
     for result, said in answers(function, [(run,) for run in runs], n):
         print(said, end="", flush=True)

@@ -117,7 +117,7 @@ def fit(setup: Setup, seed: int, progress: bool = False) -> ImageRun:
             for group in optimizer.param_groups:
                 group["lr"] = schedule.lr(step) * group["share"]
             with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bf16):
-                h, _ = model(x.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+                h, _ = model(x.flatten(0, 1))
             loss = network.heads(h.float().view(*x.shape[:2], -1), batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

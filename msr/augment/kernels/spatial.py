@@ -49,13 +49,9 @@ def by_pixel(x, out):
     for i in range(len(x)):
         channels, size = len(x[i]), x[i, 0].size
         values, pixels = x[i].reshape(channels, size), out[i].reshape(size, channels)
-        if channels == 3:
+        for c in range(channels):
             for k in range(size):
-                pixels[k, 0], pixels[k, 1], pixels[k, 2] = values[0, k], values[1, k], values[2, k]
-        else:
-            for c in range(channels):
-                for k in range(size):
-                    pixels[k, c] = values[c, k]
+                pixels[k, c] = values[c, k]
 
 
 @compiled
