@@ -122,6 +122,27 @@ def test_of_two_readers_the_better_is_kept_for_each_target():
     assert probes.r2(y, found)[0] > 0.99 and np.abs(found[:, 1]).max() < 0.1
 
 
+def test_a_second_reader_that_cannot_be_better_by_the_margin_is_not_fitted():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(500, 2))
+    noise = generator.normal(size=500)
+    # twice 0.02 of the variance is not explained, then 0.1 of one target
+    near = x + np.stack([noise, noise[::-1]], 1) * (0.02 / 0.98) ** 0.5
+    far = x + np.stack([noise * (0.1 / 0.9) ** 0.5, np.zeros(500)], 1)
+    held = readers.held_out(500)
+
+    def with_second(second, y):
+        first = make_pipeline(FunctionTransformer(), RidgeCV([1e-6], alpha_per_target=True))
+        return readers.predicted([first, second], x, y, x, held)
+
+    found, error = with_second(None, near)  # which could not be fitted
+    assert np.allclose(found, x, atol=0.05) and (error < readers.MARGIN).all()
+    perfect = make_pipeline(FunctionTransformer(), Ridge(1e-6))
+    assert all(map(np.array_equal, with_second(perfect, near), (found, error)))
+    with pytest.raises(AttributeError, match="fit"):
+        with_second(None, far)
+
+
 def test_what_a_space_tells_joined_tells():
     """A product of two of 300 directions beside 300 others: no reader of all columns finds it."""
     generator = np.random.default_rng(0)
