@@ -42,6 +42,21 @@ def test_a_whole_small_run(tmp_path):
     assert set(measures.dci_es(run, 200, 0)) == parts
 
 
+def test_the_table_of_a_trained_encoder_is_computed_once(tmp_path, monkeypatch):
+    few, asked = replace(SMALL, rows=()), []
+
+    def counted(run, n, seed, rows):
+        asked.append((n, seed, rows))
+        return measures.r2(run, n, seed, rows)
+
+    monkeypatch.setattr(latent_runs, "r2", counted)
+    first, again = (latent_runs.run(few, 0, tmp_path).table for _ in range(2))
+    assert first == again and asked == [(200, 0, ())]
+    latent_runs.run(replace(few, probe=300), 0, tmp_path)
+    latent_runs.run(replace(few, rows=("joined",)), 0, tmp_path)
+    assert asked[1:] == [(300, 0, ()), (200, 0, ("joined",))], "what is asked counts"
+
+
 def test_a_summary_by_hand():
     run = latent_runs.run(replace(SMALL, rows=()), 0)
     rows = {"content": (0.9, 0.1, 0.2), "style_1": (0.3, 0.8, 0.0), "style_2": (0.4, 0.0, 0.6)}

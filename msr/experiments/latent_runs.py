@@ -14,6 +14,7 @@ from msr import models
 from msr.data.latents import Latents, LatentViews, Stream
 from msr.experiments import limits, minimum, several
 from msr.experiments.measures import ALL, LatentRun, of_seed, r2
+from msr.experiments.remembered import remembered
 from msr.objective import ContentPairs, Objective, one_for_all
 from msr.spaces import Spaces
 from msr.train import Training, checkpoint, fit, pick_device
@@ -115,9 +116,10 @@ def run(
     name: str = "",
     progress: bool = True,
 ) -> LatentRun:
-    """Train one encoder and probe it; its log and weights go to `out_dir`.
+    """Train one encoder and probe it; its log, weights and table of scores go to `out_dir`.
 
-    If `out_dir` already holds the run, it is resumed, or loaded if complete (see `msr.train.fit`).
+    If `out_dir` already holds the run, it is resumed, or loaded if complete (see `msr.train.fit`);
+    so is its table (see `remembered`).
     name: of the run, in messages. progress: whether to show how far it is.
     """
     latents = of_seed(setting.latents, seed)
@@ -146,7 +148,9 @@ def run(
     )
     seconds = seconds_of(log, setting.batch_size)
     trained = LatentRun(model, objective, seed, log, latents=latents, seconds=seconds)
-    trained.table = r2(trained, setting.probe, seed, setting.rows)
+    about = map(repr, (latents, setting.family, setting.spaces, setting.probe, seed, setting.rows))
+    kept = Path(out_dir) if out_dir else None
+    trained.table = remembered(kept, about, lambda: r2(trained, setting.probe, seed, setting.rows))
     return trained
 
 

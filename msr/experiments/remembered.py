@@ -1,6 +1,7 @@
 """Scores of probes, kept beside the weights that they are of, so that no page computes them twice.
 
-They are used again only for the same weights, images and views, and by the same code and libraries.
+They are used again only for the same weights, images or latents, and views, and by the same code
+and libraries.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Table = dict[str, dict[str, float]]  # {space: {target: score}}
 MSR = Path(__file__).resolve().parent.parent
 # what decides scores, in msr/ …
 ROOMS, FILES = ("augment", "data", "evaluate", "losses"), ("views", "models", "spaces", "objective")
-SETUPS = ("experiments/setup.py", "experiments/sprites.py")
+SETUPS = ("experiments/setup.py", "experiments/sprites.py", "experiments/measures.py")
 SCORING = (*ROOMS, *(f"{name}.py" for name in FILES), *SETUPS)
 # … and the libraries that compute them
 LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "scikit-learn")
