@@ -188,11 +188,12 @@ def predicted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the predictions [N_test, T] of the best reader of each target, and its error [T].
 
-    x [N, k], y [N, T], x_test [N_test, k]. held: from `held_out`. All readers are fitted on the
-    rows that are not held out and compared on those that are, by squared error; the first is kept
-    unless another explains `MARGIN` more of the variance. If the first is kept, it is fitted again
-    on all rows, with the penalties that were chosen. The error is that on the rows held out, as a
-    share of the variance there; infinite if there is only one reader, which is not compared.
+    x [N, k], y [N, T], x_test [N_test, k]. held: from `held_out`. Readers are fitted on the rows
+    that are not held out and compared on those that are, by squared error; the first is kept unless
+    another explains `MARGIN` more of the variance. The others are not fitted where the first leaves
+    no more than that of any target. If the first is kept, it is fitted again on all rows, with the
+    penalties that were chosen. The error is that on the rows held out, as a share of the variance
+    there; infinite if there is only one reader, which is not compared.
     """
 
     def read(model: Pipeline, rows: np.ndarray) -> np.ndarray:
