@@ -144,7 +144,7 @@ def compare(ours: Table, theirs: Table, targets: Sequence[str]) -> str:
         means = [number(cell["value"]) for cell in scores]
         rows.append([words(target), *means, difference(verdict), compared(verdict)])
     head = ["target", "h, with spaces", "h, plain", "joined spaces", "difference of h", "verdict"]
-    return f"{grid(head, rows)}\n\nDifference: with spaces minus plain. {NOTE}"
+    return f"{grid(head, rows)}\n\nDifference: with spaces minus plain.\n\n{NOTE}"
 
 
 def verdicts(found: Mapping[str, Mapping[str, Verdict]], less: Sequence[str] = ()) -> str:

@@ -19,13 +19,14 @@ LEVEL = 0.05  # largest chance of any false verdict among the targets corrected 
 ONE_SEED = "one seed: no verdict"
 NO_SCORE = "no score: no verdict"
 
-# This note stands below every table or list that holds verdicts.
+# This note stands below every table or list that holds verdicts; a click unfolds it.
 NOTE = (
-    "How the verdicts are made: paired 95 % t-intervals over seeds, after Holm's correction over "
-    "the targets (in each column, where a table compares several pairs). A verdict is given only "
-    "where the interval excludes zero. The ± of a difference or a lead is the half-width of that "
-    "interval; the ± of a score is one standard deviation over seeds. All seeds share one data set "
-    "and one split, so the intervals do not count the variance of the data."
+    "<details><summary>How the verdicts are made</summary>Paired 95 % t-intervals over seeds, "
+    "after Holm's correction over the targets (in each column, where a table compares several "
+    "pairs). A verdict is given only where the interval excludes zero. The ± of a difference or a "
+    "lead is the half-width of that interval; the ± of a score is one standard deviation over "
+    "seeds. All seeds share one data set and one split, so the intervals do not count the variance "
+    "of the data.</details>"
 )
 
 
