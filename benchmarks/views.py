@@ -38,7 +38,9 @@ def cases(device: torch.device) -> Iterator[Case]:
         images = torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, device=device)
         generator, made = torch.Generator().manual_seed(0), n * views.n_views
         ours = partial(views, images, generator)
-        yield Case(f"{size} px, all: PIL", ours, per_image(size, made), made, "views")
+        for name, transform in one_image(size).items():
+            theirs = per_image(Photographs(size, made, transform))
+            yield Case(f"{size} px, all: {name}", ours, theirs, made, "views")
         for name, theirs in whole(size).items():
             several = partial(some_views, theirs, images, views.n_views)
             yield Case(f"{size} px, all: {name}", ours, several, made, "views")
@@ -122,25 +124,37 @@ def parts(size: int) -> dict[str, dict[str, torch.nn.Module]]:
     return found
 
 
+def one_image(size: int) -> dict[str, Callable]:
+    """Return {library: all transforms of `medium` in order, on one PIL image}."""
+    scale, jitter, sigma = (0.08, 1.0), (0.4, 0.4, 0.2, 0.1), (0.1, 2.0)
+    steps = [
+        one_by_one.RandomResizedCrop(size, scale),
+        one_by_one.RandomHorizontalFlip(),
+        one_by_one.RandomApply([one_by_one.ColorJitter(*jitter)], 0.8),
+        one_by_one.RandomGrayscale(0.2),
+        one_by_one.RandomApply([one_by_one.GaussianBlur(kernel(size), sigma)], BLUR),
+        one_by_one.RandomSolarize(128, SOLARISE),
+        one_by_one.ToTensor(),
+        one_by_one.Normalize(MEAN, STD),
+    ]
+    found: dict[str, Callable] = {"PIL": one_by_one.Compose(steps)}
+    if importlib.util.find_spec("lightly"):
+        from lightly import transforms
+
+        # Its crop is bicubic, and its blur Pillow's, by box filters; the jitter is ours by default.
+        found["lightly"] = transforms.DINOViewTransform(
+            size, scale, sigmas=sigma, gaussian_blur=BLUR, solarization_prob=SOLARISE
+        )
+    return found
+
+
 class Photographs(Dataset):
     """PIL images, augmented one at a time as most programs do it."""
 
-    def __init__(self, size: int, n: int):
+    def __init__(self, size: int, n: int, transform: Callable):
         noise = torch.randint(0, 256, (64, size, size, 3), dtype=torch.uint8)
         self.images, self.n = [Image.fromarray(image.numpy()) for image in noise], n
-        blur = one_by_one.GaussianBlur(kernel(size), (0.1, 2.0))
-        self.transform = one_by_one.Compose(
-            [
-                one_by_one.RandomResizedCrop(size, (0.08, 1.0)),
-                one_by_one.RandomHorizontalFlip(),
-                one_by_one.RandomApply([one_by_one.ColorJitter(0.4, 0.4, 0.2, 0.1)], 0.8),
-                one_by_one.RandomGrayscale(0.2),
-                one_by_one.RandomApply([blur], BLUR),
-                one_by_one.RandomSolarize(128, SOLARISE),
-                one_by_one.ToTensor(),
-                one_by_one.Normalize(MEAN, STD),
-            ]
-        )
+        self.transform = transform
 
     def __len__(self) -> int:
         return self.n
@@ -149,13 +163,13 @@ class Photographs(Dataset):
         return self.transform(self.images[i % len(self.images)])
 
 
-def per_image(size: int, n: int) -> Callable[[], Any]:
-    """Return what makes n views by torchvision on PIL images, in as many processes as threads.
+def per_image(photographs: Photographs) -> Callable[[], Any]:
+    """Return what makes all views of PIL images, in as many processes as there are threads.
 
     The processes stay, and have all begun: only their work is timed. The views lie in the host's
     memory.
     """
     workers = torch.get_num_threads()
-    chunk = max(CHUNK, n // (4 * workers))
-    loader = DataLoader(Photographs(size, n), chunk, num_workers=workers, persistent_workers=True)
+    chunk = max(CHUNK, len(photographs) // (4 * workers))
+    loader = DataLoader(photographs, chunk, num_workers=workers, persistent_workers=True)
     return lambda: sum(len(batch) for batch in loader)

@@ -57,8 +57,9 @@ display(Markdown(performance.measured_on(kept)))
 #
 # The augmentations of the paper (`medium`): crop, flip, colour jitter, greyscale, blur, solarise,
 # normalise, each drawn for each image. "PIL" is what most programs do: torchvision's transforms of
-# one image at a time, in as many processes as there are threads. kornia draws for each image, in
-# batches; torchvision in batches has **one draw for all images** of a batch.
+# one image at a time, in as many processes as there are threads. lightly's are of that kind, with a
+# bicubic crop and an approximate blur. kornia draws for each image, in batches; torchvision in
+# batches has **one draw for all images** of a batch.
 #
 # On a CPU every thread takes a few images at a time through all transforms
 # (`msr/augment/sweep.py`). What the transforms do is compiled by numba (`msr/augment/kernels/`), so
