@@ -27,6 +27,7 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # Query and keys draw blur and solarise with other probabilities; elsewhere all views have their
 # mean, over the query, key 0 and the keys of the two groups, one of which shares the query's blur.
 BLUR, SOLARISE = 0.55, 0.1
+SCALE, JITTER, SIGMA = (0.08, 1.0), (0.4, 0.4, 0.2, 0.1), (0.1, 2.0)  # of crop, colours and blur
 CHUNK = 8  # fewest images that a process makes at a time
 
 
@@ -96,14 +97,13 @@ def whole(size: int) -> dict[str, Callable]:
 
 def parts(size: int) -> dict[str, dict[str, torch.nn.Module]]:
     """Return {library: {our name of a transform: that library's, on a batch of floats}}."""
-    jitter, scale, sigma = (0.4, 0.4, 0.2, 0.1), (0.08, 1.0), (0.1, 2.0)
     found: dict[str, dict[str, Any]] = {
         "torchvision, one draw": {
-            "crop": batched.RandomResizedCrop(size, scale, antialias=True),
+            "crop": batched.RandomResizedCrop(size, SCALE, antialias=True),
             "flip": batched.RandomHorizontalFlip(),
-            "jitter": batched.RandomApply([batched.ColorJitter(*jitter)], 0.8),
+            "jitter": batched.RandomApply([batched.ColorJitter(*JITTER)], 0.8),
             "greyscale": batched.RandomGrayscale(0.2),
-            "blur": batched.RandomApply([batched.GaussianBlur(kernel(size), sigma)], BLUR),
+            "blur": batched.RandomApply([batched.GaussianBlur(kernel(size), SIGMA)], BLUR),
             "solarise": batched.RandomSolarize(0.5, SOLARISE),
             "normalise": batched.Normalize(MEAN, STD),
         }
@@ -113,11 +113,11 @@ def parts(size: int) -> dict[str, dict[str, torch.nn.Module]]:
 
         both = (kernel(size), kernel(size))
         found["kornia"] = {
-            "crop": K.RandomResizedCrop((size, size), scale),
+            "crop": K.RandomResizedCrop((size, size), SCALE),
             "flip": K.RandomHorizontalFlip(),
-            "jitter": K.ColorJitter(*jitter, p=0.8),
+            "jitter": K.ColorJitter(*JITTER, p=0.8),
             "greyscale": K.RandomGrayscale(p=0.2),
-            "blur": K.RandomGaussianBlur(both, sigma, p=BLUR),
+            "blur": K.RandomGaussianBlur(both, SIGMA, p=BLUR),
             "solarise": K.RandomSolarize(0.0, 0.0, p=SOLARISE),
             "normalise": K.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
         }
@@ -126,13 +126,12 @@ def parts(size: int) -> dict[str, dict[str, torch.nn.Module]]:
 
 def one_image(size: int) -> dict[str, Callable]:
     """Return {library: all transforms of `medium` in order, on one PIL image}."""
-    scale, jitter, sigma = (0.08, 1.0), (0.4, 0.4, 0.2, 0.1), (0.1, 2.0)
     steps = [
-        one_by_one.RandomResizedCrop(size, scale),
+        one_by_one.RandomResizedCrop(size, SCALE),
         one_by_one.RandomHorizontalFlip(),
-        one_by_one.RandomApply([one_by_one.ColorJitter(*jitter)], 0.8),
+        one_by_one.RandomApply([one_by_one.ColorJitter(*JITTER)], 0.8),
         one_by_one.RandomGrayscale(0.2),
-        one_by_one.RandomApply([one_by_one.GaussianBlur(kernel(size), sigma)], BLUR),
+        one_by_one.RandomApply([one_by_one.GaussianBlur(kernel(size), SIGMA)], BLUR),
         one_by_one.RandomSolarize(128, SOLARISE),
         one_by_one.ToTensor(),
         one_by_one.Normalize(MEAN, STD),
@@ -143,7 +142,7 @@ def one_image(size: int) -> dict[str, Callable]:
 
         # Its crop is bicubic, and its blur Pillow's, by box filters; the jitter is ours by default.
         found["lightly"] = transforms.DINOViewTransform(
-            size, scale, sigmas=sigma, gaussian_blur=BLUR, solarization_prob=SOLARISE
+            size, SCALE, sigmas=SIGMA, gaussian_blur=BLUR, solarization_prob=SOLARISE
         )
     return found
 
